@@ -1,0 +1,10 @@
+import { defineConfig } from 'vitest/config'
+
+export default defineConfig({
+  test: {
+    include: ['test/**/*.slow.test.ts'],
+    setupFiles: ['test/support/fixed-seed.ts'],
+    testTimeout: 3_600_000,
+    hookTimeout: 3_600_000,
+  },
+})
