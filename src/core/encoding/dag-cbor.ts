@@ -1,0 +1,172 @@
+// Canonical DAG-CBOR, cut down to what operations and entries are made of: maps, text, arrays, null.
+// spec/did-plc.md#dag-cbor
+
+import { Encoder, type Options } from 'cbor-x'
+import { DirectoryError } from '../errors.ts'
+import { utf8Decode } from './text.ts'
+
+/** A map with text keys. A Map, never a plain object: keys are chosen by users (`9`, `__proto__`, the empty key). */
+export type CborMap = ReadonlyMap<string, CborValue>
+
+/** A value of the data model. */
+export type CborValue = null | string | readonly CborValue[] | CborMap
+
+/** Deepest nesting of maps and arrays that is read: an entry, its operation, its services, one service. */
+export const MAX_DEPTH = 4
+
+const encoder = new Encoder({
+  useRecords: false,
+  variableMapSize: true,
+  tagUint8Array: false,
+  useTag259ForMaps: false, // missing from the library's types
+} as Options)
+
+/**
+ * The canonical bytes of a value: definite lengths in their shortest form, map keys by length of their UTF-8
+ * form, then bytewise. Throws MALFORMED_CBOR for text with a lone surrogate.
+ */
+export function encodeCbor(value: CborValue): Uint8Array {
+  const bytes: Uint8Array = encoder.encode(canonical(value))
+  return new Uint8Array(bytes)
+}
+
+/**
+ * The value of canonical bytes: `encodeCbor(decodeCbor(bytes))` equals `bytes`. Throws MALFORMED_CBOR for every
+ * other input: other types (integers, bytes, tags, booleans, floats), longer forms, unsorted or repeated keys,
+ * text that is not UTF-8, nesting deeper than MAX_DEPTH, truncated or trailing bytes.
+ */
+export function decodeCbor(bytes: Uint8Array): CborValue {
+  const reader = { bytes, at: 0 }
+  const value = readValue(reader, 0)
+  if (reader.at !== bytes.length) throw malformed('trailing bytes')
+  return value
+}
+
+/**
+ * DAG-CBOR's order of map keys: by length of their UTF-8 form, then bytewise. UTF-16 code units in order are not
+ * UTF-8 bytes in order where a surrogate meets U+E000 to U+FFFF, hence the comparison by code point.
+ */
+export function compareKeys(a: string, b: string): number {
+  return utf8Length(a) - utf8Length(b) || compareCodePoints(a, b)
+}
+
+function canonical(value: CborValue): unknown {
+  if (value === null) return null
+  if (typeof value === 'string') {
+    if (!value.isWellFormed()) throw malformed('lone surrogate')
+    return value
+  }
+  if (isCborArray(value)) return value.map(canonical)
+  const sorted = new Map<string, unknown>()
+  for (const key of [...value.keys()].sort(compareKeys)) {
+    if (!key.isWellFormed()) throw malformed('lone surrogate')
+    sorted.set(key, canonical(value.get(key) ?? null))
+  }
+  return sorted
+}
+
+/** Whether a value is an array (`Array.isArray` does not narrow readonly arrays). */
+export function isCborArray(value: CborValue | undefined): value is readonly CborValue[] {
+  return Array.isArray(value)
+}
+
+/** Whether a value is a map. */
+export function isCborMap(value: CborValue | undefined): value is CborMap {
+  return value instanceof Map
+}
+
+interface Reader {
+  readonly bytes: Uint8Array
+  at: number
+}
+
+const TEXT = 3
+const ARRAY = 4
+const MAP = 5
+const NULL = 0xf6
+
+function readValue(reader: Reader, depth: number): CborValue {
+  const first = reader.bytes[reader.at]
+  if (first === undefined) throw malformed('truncated')
+  if (first === NULL) {
+    reader.at++
+    return null
+  }
+  switch (first >> 5) {
+    case TEXT:
+      return readText(reader)
+    case ARRAY: {
+      if (depth >= MAX_DEPTH) throw malformed('nested too deeply')
+      const length = readLength(reader, ARRAY)
+      const items: CborValue[] = []
+      for (let i = 0; i < length; i++) items.push(readValue(reader, depth + 1))
+      return items
+    }
+    case MAP: {
+      if (depth >= MAX_DEPTH) throw malformed('nested too deeply')
+      const length = readLength(reader, MAP)
+      const map = new Map<string, CborValue>()
+      let previous: string | null = null
+      for (let i = 0; i < length; i++) {
+        const key = readText(reader)
+        if (previous !== null && compareKeys(previous, key) >= 0) throw malformed('keys out of order')
+        map.set(key, readValue(reader, depth + 1))
+        previous = key
+      }
+      return map
+    }
+    default:
+      throw malformed('type outside the data model')
+  }
+}
+
+function readText(reader: Reader): string {
+  const length = readLength(reader, TEXT)
+  const end = reader.at + length
+  if (end > reader.bytes.length) throw malformed('truncated')
+  try {
+    return utf8Decode(reader.bytes, reader.at, end)
+  } catch {
+    throw malformed('text is not UTF-8')
+  } finally {
+    reader.at = end
+  }
+}
+
+function readLength(reader: Reader, major: number): number {
+  const first = reader.bytes[reader.at++]
+  if (first === undefined || first >> 5 !== major) throw malformed('unexpected type')
+  const info = first & 0x1f
+  if (info < 24) return info
+  const width = info === 24 ? 1 : info === 25 ? 2 : info === 26 ? 4 : 0
+  if (width === 0) throw malformed('length out of range')
+  let length = 0
+  for (let i = 0; i < width; i++) {
+    const byte = reader.bytes[reader.at++]
+    if (byte === undefined) throw malformed('truncated')
+    length = length * 256 + byte
+  }
+  if (length < (width === 1 ? 24 : width === 2 ? 0x100 : 0x10000)) throw malformed('length not in its shortest form')
+  return length
+}
+
+function utf8Length(text: string): number {
+  let length = 0
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i)
+    length += unit < 0x80 ? 1 : unit < 0x800 || (unit >= 0xd800 && unit < 0xe000) ? 2 : 3
+  }
+  return length
+}
+
+function compareCodePoints(a: string, b: string): number {
+  for (let i = 0; i < a.length && i < b.length; i++) {
+    const difference = (a.codePointAt(i) ?? 0) - (b.codePointAt(i) ?? 0)
+    if (difference !== 0) return difference
+  }
+  return a.length - b.length
+}
+
+function malformed(reason: string): DirectoryError {
+  return new DirectoryError('MALFORMED_CBOR', reason)
+}

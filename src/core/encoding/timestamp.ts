@@ -1,0 +1,57 @@
+// The one form of time on the wire: `YYYY-MM-DDTHH:mm:ss.sssZ`, as milliseconds since 1970. spec/did-plc.md#timestamps
+
+import { DirectoryError } from '../errors.ts'
+
+const FORM = /^(\d{4})-(\d{2})-(\d{2})T(\d{2}):(\d{2}):(\d{2})\.(\d{3})Z$/
+const DAY_MS = 86_400_000
+const FIRST_MS = -62_167_219_200_000 // 0000-01-01T00:00:00.000Z
+const LAST_MS = 253_402_300_799_999 // 9999-12-31T23:59:59.999Z
+
+/** Milliseconds since 1970-01-01T00:00:00Z of a 24-character timestamp. Throws MALFORMED_TIMESTAMP for any other form or a date that does not exist. */
+export function parseTimestamp(text: string): number {
+  const parts = FORM.exec(text)
+  if (parts === null) throw new DirectoryError('MALFORMED_TIMESTAMP', text.slice(0, 40))
+  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0, milli = 0] = parts.slice(1).map(Number)
+  const ms = daysFromCivil(year, month, day) * DAY_MS + ((hour * 60 + minute) * 60 + second) * 1000 + milli
+  if (formatTimestamp(ms) !== text) throw new DirectoryError('MALFORMED_TIMESTAMP', text)
+  return ms
+}
+
+/** The timestamp of `ms` milliseconds since 1970. Throws MALFORMED_TIMESTAMP outside the years 0000 to 9999. */
+export function formatTimestamp(ms: number): string {
+  if (!Number.isInteger(ms) || ms < FIRST_MS || ms > LAST_MS) throw new DirectoryError('MALFORMED_TIMESTAMP', String(ms))
+  const days = Math.floor(ms / DAY_MS)
+  const rest = ms - days * DAY_MS
+  const { year, month, day } = civilFromDays(days)
+  const time = [Math.floor(rest / 3_600_000), Math.floor(rest / 60_000) % 60, Math.floor(rest / 1000) % 60]
+  const clock = time.map((n) => pad(n, 2)).join(':')
+  return `${pad(year, 4)}-${pad(month, 2)}-${pad(day, 2)}T${clock}.${pad(rest % 1000, 3)}Z`
+}
+
+// Days in the proleptic Gregorian calendar, with years that begin in March so that the leap day comes last.
+function daysFromCivil(year: number, month: number, day: number): number {
+  const y = month <= 2 ? year - 1 : year
+  const era = Math.floor(y / 400)
+  const yearOfEra = y - era * 400
+  const dayOfYear = Math.floor((153 * (month + (month > 2 ? -3 : 9)) + 2) / 5) + day - 1
+  const dayOfEra = yearOfEra * 365 + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100) + dayOfYear
+  return era * 146_097 + dayOfEra - 719_468
+}
+
+function civilFromDays(days: number): { year: number; month: number; day: number } {
+  const z = days + 719_468
+  const era = Math.floor(z / 146_097)
+  const dayOfEra = z - era * 146_097
+  const yearOfEra = Math.floor(
+    (dayOfEra - Math.floor(dayOfEra / 1460) + Math.floor(dayOfEra / 36_524) - Math.floor(dayOfEra / 146_096)) / 365,
+  )
+  const dayOfYear = dayOfEra - (365 * yearOfEra + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100))
+  const monthFromMarch = Math.floor((5 * dayOfYear + 2) / 153)
+  const day = dayOfYear - Math.floor((153 * monthFromMarch + 2) / 5) + 1
+  const month = monthFromMarch + (monthFromMarch < 10 ? 3 : -9)
+  return { year: yearOfEra + era * 400 + (month <= 2 ? 1 : 0), month, day }
+}
+
+function pad(n: number, width: number): string {
+  return String(n).padStart(width, '0')
+}

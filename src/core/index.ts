@@ -1,0 +1,96 @@
+// The browser-safe public surface: `import ... from 'stele'`. Everything here is synchronous and pure.
+
+export { assert, DirectoryError, verdictOf, type ErrorCode } from './errors.ts'
+export { base32, base58btc, base64, base64url, bytesEqual, concatBytes, hex, parseDecimal, utf8Decode, utf8Encode, type TextCodec } from './encoding/text.ts'
+export { cidOf, formatCid, normalizeCid, parseCid } from './encoding/cid.ts'
+export { compareKeys, decodeCbor, encodeCbor, isCborArray, isCborMap, MAX_DEPTH, type CborMap, type CborValue } from './encoding/dag-cbor.ts'
+export { fromJson, renderedKeys, renderJson } from './encoding/json.ts'
+export { formatTimestamp, parseTimestamp } from './encoding/timestamp.ts'
+
+export { ADMISSION_LIMITS, admitJson, admitOperation, checkRate } from './plc/admission.ts'
+export {
+  applyOperation,
+  disputedLink,
+  emptyChain,
+  findLink,
+  headOf,
+  prevCid,
+  RECOVERY_WINDOW_MS,
+  signatureQuestion,
+  type Chain,
+  type Link,
+} from './plc/chain.ts'
+export { didOf, isDid } from './plc/did.ts'
+export { formatDidKey, multikeyCurve, parseDidKey, type Curve, type DidKey } from './plc/did-key.ts'
+export { renderData, renderDocument } from './plc/document.ts'
+export {
+  dataOf,
+  operationValue,
+  parseOperation,
+  rotationKeysOf,
+  tombstoneValue,
+  unsignedBytes,
+  type IdentityData,
+  type Operation,
+  type OperationFields,
+  type OperationType,
+} from './plc/operation.ts'
+export { parseRecord, renderAuditLog, renderLegacy, renderSequenced, type LedgerRecord } from './plc/records.ts'
+export { findSigner, signerFromSecret, signOperation, type OperationSigner, type SignatureAnswer, type SignatureQuestion } from './plc/signature.ts'
+
+export { decodeBundle, encodeBundle, MAX_ENTRY_BYTES } from './tlog/bundle.ts'
+export { formatCheckpoint, openCheckpoint, parseCheckpoint, signCheckpoint, type Checkpoint, type OpenedCheckpoint } from './tlog/checkpoint.ts'
+export { cosign } from './tlog/cosignature.ts'
+export { appendLeaf, decodeEdge, edgeRoot, EMPTY_EDGE, encodeEdge, type Edge } from './tlog/edge.ts'
+export { EMPTY_ROOT, HASH_BYTES, leafHash, nodeHash } from './tlog/hash.ts'
+export {
+  formatNote,
+  formatSigningKey,
+  formatVerifierKey,
+  KEY_TYPES,
+  makeSigningKey,
+  parseNote,
+  parseSigningKey,
+  parseVerifierKey,
+  signText,
+  verifyNote,
+  type Note,
+  type NoteSignature,
+  type SigningKey,
+  type VerifiedSignature,
+  type VerifierKey,
+} from './tlog/note.ts'
+export { meetsQuorum, openUnderPolicy, parsePolicy, type Policy, type PolicyGroup, type PolicyLog, type PolicyWitness } from './tlog/policy.ts'
+export {
+  consistencyPlan,
+  foldNodes,
+  inclusionPlan,
+  rangeNodes,
+  subtreePlan,
+  verifyConsistency,
+  verifyInclusion,
+  verifySubtree,
+  type Node,
+  type Range,
+} from './tlog/proof.ts'
+export { bundlePath, parseTilePath, planTiles, proofFromTileList, proofFromTiles, TILE_WIDTH, tileForNode, tilePath, tilesOf, type TileId, type TilePath } from './tlog/tile.ts'
+export { formatTlogProof, parseTlogProof, type TlogProof } from './tlog/tlog-proof.ts'
+
+export { decodeEntry, decodeEntryHeader, encodeEntry, encodeEntryHeader, MAX_SOURCE_LENGTH, type Entry, type EntryHeader } from './entry.ts'
+export { grow, type Growth, type TileGrowth } from './growth.ts'
+export { formatReceipt, verifyReceipt, type ProvedEntry } from './receipt.ts'
+export {
+  applyEntry,
+  chainsFromRows,
+  checkRoot,
+  EMPTY_CLOCK,
+  planQuestions,
+  planReplay,
+  replay,
+  type EntryRow,
+  type IndexedChain,
+  type LogClock,
+  type Replayed,
+  type ReplayPlan,
+  type ReplayState,
+} from './replay.ts'
