@@ -1,0 +1,156 @@
+// The port of every store, contract in comments: what the writer, the counter and the tools ask of a database.
+// One contract suite (test/storage/contract.ts) holds for all implementations. spec/log.md#storage
+
+import type { TileGrowth } from '../core/growth.ts'
+import type { EntryRow, LogClock } from '../core/replay.ts'
+import type { Edge } from '../core/tlog/edge.ts'
+import type { TileId } from '../core/tlog/tile.ts'
+
+export type { EntryRow } from '../core/replay.ts'
+
+/** The newest durable state of the log. */
+export interface Head {
+  /** Name of the log, equal to its key's name. */
+  readonly origin: string
+  /** Id of the only guard whose holder may sign. */
+  readonly guardId: string
+  /** Verifier keys of the log, as the signer last stored them; what processes that do not sign show and check with. */
+  readonly vkeys: readonly string[]
+  /** Number of entries. */
+  readonly size: number
+  /** Root of the tree of all entries, 32 bytes. */
+  readonly root: Uint8Array
+  readonly edge: Edge
+  readonly clock: LogClock
+}
+
+/** What the database knows of the log's signer. */
+export type SignerRecord = Pick<Head, 'guardId' | 'vkeys'>
+
+/** One round's change, committed whole or not at all. */
+export interface Append {
+  /** The head it was decided on: the compare of the compare-and-swap. */
+  readonly from: { readonly size: number; readonly root: Uint8Array }
+  /** New entries, their indices without a gap from `from.size`. */
+  readonly entries: readonly EntryRow[]
+  /** Indices below `from.size` of the entries that become nullified. */
+  readonly nullified: readonly number[]
+  /** Hashes to append to tiles; each names the length that the tile's row must have now. */
+  readonly tiles: readonly TileGrowth[]
+  readonly to: { readonly size: number; readonly root: Uint8Array; readonly edge: Edge; readonly clock: LogClock }
+}
+
+/** A published checkpoint. */
+export interface Publication {
+  readonly size: number
+  /** 32 bytes. */
+  readonly root: Uint8Array
+  /** The signed note as it is served. */
+  readonly note: string
+  /** When it was published, milliseconds since 1970. */
+  readonly publishedAt: number
+}
+
+/** The head while its row is held: nobody else appends until the work ends. */
+export interface LockedHead {
+  readonly head: Head
+  /** The database's clock, milliseconds since 1970, read now, not at the start of the transaction. */
+  now(): Promise<number>
+  /** As `Store.history`, inside the transaction. */
+  history(dids: readonly string[], from: number): Promise<EntryRow[]>
+  /** Writes one change. At most one a transaction. Throws StaleHeadError, and writes nothing, unless `from` is the head and every tile has the length that its growth names. A transaction whose change was refused never commits, whatever the work goes on to do. */
+  append(append: Append): Promise<void>
+}
+
+/** What the directory, its counter and its tools need of a database. Every method may throw an incident; none throws a verdict. */
+export interface Store extends AsyncDisposable {
+  /** Which implementation, for logs: `memory`, `postgres`. */
+  readonly kind: string
+
+  /** The newest durable head; null where no log has been created. */
+  head(): Promise<Head | null>
+
+  /** Creates an empty log of this origin. Throws LogExistsError where there is one, and changes nothing. */
+  create(log: { readonly origin: string } & SignerRecord): Promise<void>
+
+  /** Entries `[start, end)` in order, those that exist. */
+  entries(start: number, end: number): Promise<EntryRow[]>
+
+  /**
+   * All entries of these DIDs with an index of at least `from`, ordered by index; rejected ones included. One query.
+   * Where `most` is given and there are more, an arbitrary `most + 1` of them, so that the caller sees that it is too much.
+   */
+  history(dids: readonly string[], from: number, most?: number): Promise<EntryRow[]>
+
+  /** The newest entry of a DID that is neither nullified nor rejected: the operation in effect; null for an unknown DID. */
+  newest(did: string): Promise<EntryRow | null>
+
+  /** The newest entries, as `newest`, of those of these DIDs that have one, once each, in no order. One query. */
+  newestOf(dids: readonly string[]): Promise<EntryRow[]>
+
+  /** Up to `count` entries that are not rejected, with an index of at least `from` and below `to`, in order. */
+  exportFrom(from: number, to: number, count: number): Promise<EntryRow[]>
+
+  /** Up to `count` entries that are not rejected, with an index below `to` and `createdAt > after` (all where null), ordered by createdAt, then by the CID's bytes as text. */
+  exportAfter(after: number | null, to: number, count: number): Promise<EntryRow[]>
+
+  /** The hashes stored for each tile (32 bytes times however many there are; empty where there is none), in the order asked; `width` is ignored. */
+  tiles(tiles: readonly TileId[]): Promise<Uint8Array[]>
+
+  /** The newest published checkpoint. */
+  publication(): Promise<Publication | null>
+
+  /** Replaces the published checkpoint. Throws StalePublicationError, and changes nothing, where the stored one is larger, or as large with another root. */
+  publish(publication: Publication): Promise<void>
+
+  /** Replaces the record of the signer, who held the guard `from`. Throws StaleSignerError, and changes nothing, where another guard is recorded, NoLogError where there is no log. */
+  setSigner(from: string, to: SignerRecord): Promise<void>
+
+  /**
+   * Calls `onMove` after every commit of a round or publication by any process, soon after it and perhaps more than
+   * once, and at least every `pollMs` milliseconds; also once at the beginning and after every loss of the
+   * connection. It carries nothing: whoever is called reads what he needs. Until the result is disposed.
+   */
+  watch(onMove: () => void, pollMs: number): AsyncDisposable
+
+  /**
+   * Runs `work` in one transaction that first takes the head's row for update, and commits. What `work` throws
+   * rolls back and propagates. Throws UnknownOutcomeError where the commit was sent and its reply lost, or the
+   * connection failed in it: the change may be durable or not, and only reading the head tells.
+   * Throws NoLogError where no log has been created.
+   */
+  underHead<T>(work: (locked: LockedHead) => Promise<T>): Promise<T>
+
+  /** Resolves where the database answers; throws an incident where it does not. */
+  ping(): Promise<void>
+}
+
+/** The head, or a tile, is not what the change was decided on: another writer moved it. */
+export class StaleHeadError extends Error {
+  override readonly name = 'StaleHeadError'
+}
+
+/** A smaller checkpoint, or another root of the same size, was about to replace the published one. */
+export class StalePublicationError extends Error {
+  override readonly name = 'StalePublicationError'
+}
+
+/** The commit may have happened or not. `cause` is what the database said. */
+export class UnknownOutcomeError extends Error {
+  override readonly name = 'UnknownOutcomeError'
+}
+
+/** The signer was to be replaced, but another one is recorded. */
+export class StaleSignerError extends Error {
+  override readonly name = 'StaleSignerError'
+}
+
+/** A log was to be created where one exists. */
+export class LogExistsError extends Error {
+  override readonly name = 'LogExistsError'
+}
+
+/** The store holds no log yet. */
+export class NoLogError extends Error {
+  override readonly name = 'NoLogError'
+}
