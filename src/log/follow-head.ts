@@ -1,0 +1,62 @@
+// Following a database that other processes write: the tip of this process moves with theirs. spec/log.md#tip
+
+import type { Store } from '../storage/store.ts'
+import type { Tip } from '../storage/tip.ts'
+import { WRITER_LIMITS } from './limits.ts'
+import type { LogLine } from './ports.ts'
+
+/** The database holds fewer entries than this process has seen durable: it was restored, or failed over to a copy that lags. */
+export class HeadBehindError extends Error {
+  override readonly name = 'HeadBehindError'
+}
+
+/** Throws HeadBehindError where the database, asked after `tip` was read, holds fewer entries than that. */
+export function checkMemory(tip: Pick<Tip, 'durable'>, size: number): void {
+  if (size >= tip.durable) return
+  throw new HeadBehindError(
+    `the database holds ${size} entries, but ${tip.durable} were durable before: it was restored from a backup or failed over to a copy that lags. ` +
+      'Nothing was written. Bring back the newest database, then start again',
+  )
+}
+
+/**
+ * Moves `tip` with the database until `signal` is aborted, then resolves. Throws HeadBehindError where the database
+ * has gone back; other incidents are said and tried again at the next occasion.
+ */
+export async function followHead({ store, tip, log }: { readonly store: Store; readonly tip: Tip; readonly log: LogLine }, signal: AbortSignal): Promise<void> {
+  let wake: () => void = () => undefined
+  let moved = true
+  const notice = (): void => {
+    moved = true
+    wake()
+  }
+  await using _watching = store.watch(notice, WRITER_LIMITS.headPollMs)
+  signal.addEventListener('abort', notice)
+  try {
+    while (!signal.aborted) {
+      if (!moved) await new Promise<void>((resolve) => (wake = resolve))
+      moved = false
+      if (signal.aborted) return
+      try {
+        await readTip(store, tip)
+      } catch (error) {
+        if (error instanceof HeadBehindError) throw error
+        log('warn', { error }, 'the head of the log cannot be read')
+      }
+    }
+  } finally {
+    signal.removeEventListener('abort', notice)
+  }
+}
+
+// What this process knows is remembered before the question: an answer that was on its way may be older than what
+// the process has learnt meanwhile.
+async function readTip(store: Store, tip: Tip): Promise<void> {
+  const known = { durable: tip.durable }
+  const publication = await store.publication()
+  const head = await store.head()
+  if (head === null) throw new HeadBehindError('the database holds no log any more')
+  checkMemory(known, head.size)
+  tip.advanceDurable(head.size)
+  if (publication !== null) tip.advancePublished(publication.size)
+}

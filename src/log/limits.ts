@@ -1,0 +1,20 @@
+// Every bound of the writer, in one place. spec/http.md#limits names the errors that a client sees.
+
+export const WRITER_LIMITS = {
+  /** Operations that wait for a round. One more is refused: 503. */
+  maxSubmissions: 4_000,
+  /** Operations in one round. */
+  maxRound: 1_000,
+  /** Longest time an operation waits for its round's outcome before its client is told to ask again, milliseconds. */
+  submissionTimeoutMs: 30_000,
+  /** Earlier entries of its identities that one round reads; with more, it takes fewer operations. One identity is never too many. */
+  maxHistory: 20_000,
+  /** How often a process that follows a database looks at its head where nothing tells it to, milliseconds. */
+  headPollMs: 1_000,
+  /** Wait between two attempts to reach a database that is gone, milliseconds. */
+  retryMs: { first: 50, longest: 2_000 },
+  /** What a refused client is told to wait, seconds. */
+  retryAfterS: 1,
+  /** An idle log is signed again this often, so that a checkpoint's age means something, milliseconds. */
+  idleCheckpointMs: 60_000,
+} as const

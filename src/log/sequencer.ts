@@ -1,0 +1,194 @@
+// The sequencer: takes what waits, decides it in one transaction, and answers when that is durable. spec/log.md#rounds
+
+import { assert, DirectoryError } from '../core/errors.ts'
+import { bytesEqual } from '../core/encoding/text.ts'
+import type { SignatureAnswer, SignatureQuestion } from '../core/plc/signature.ts'
+import { chainsFromRows, planQuestions, type IndexedChain } from '../core/replay.ts'
+import { UnknownOutcomeError, type Append, type LockedHead, type Store } from '../storage/store.ts'
+import type { Tip } from '../storage/tip.ts'
+import { startBackoff } from './backoff.ts'
+import { WRITER_LIMITS } from './limits.ts'
+import { UnavailableError, type Submission, type SubmissionPool } from './pool.ts'
+import { clockFault, type ClockReading } from './clock-check.ts'
+import { checkMemory, HeadBehindError } from './follow-head.ts'
+import { decideRound, type Decision } from './round.ts'
+import type { Clock, LogLine, WriterObserver } from './ports.ts'
+
+/** What the sequencer works with. */
+export interface SequencerPorts {
+  readonly store: Store
+  readonly tip: Tip
+  readonly pool: SubmissionPool
+  /** Answers signature questions, position by position; undefined where the question is null. */
+  readonly verify: (questions: readonly (SignatureQuestion | null)[]) => Promise<(SignatureAnswer | undefined)[]>
+  readonly clock: Clock
+  /** How far clocks may disagree, or a time stamp lie after the clock, milliseconds. */
+  readonly maxClockSkewMs: number
+  readonly observer: WriterObserver
+  readonly log: LogLine
+}
+
+/**
+ * Runs rounds until the pool is closed and empty. Throws HeadBehindError, after refusing what waits, where the
+ * database has gone back: nothing may be written then. Every other incident costs its round and no more.
+ */
+export async function runSequencer(ports: SequencerPorts): Promise<void> {
+  const state: SequencerState = { firstReading: null }
+  const backoff = startBackoff(ports.clock)
+  for (;;) {
+    const taken = await ports.pool.take(WRITER_LIMITS.maxRound)
+    if (taken.length === 0) return
+    let submissions = taken
+    try {
+      const prepared = await prepare(ports, taken)
+      submissions = taken.slice(0, prepared.count)
+      ports.pool.giveBack(taken.slice(prepared.count))
+      settle(submissions, await runRound(ports, state, submissions, prepared))
+      backoff.reset()
+    } catch (error) {
+      settle(submissions, submissions.map(() => new UnavailableError('the operation could not be written; ask again')))
+      if (error instanceof HeadBehindError) {
+        ports.pool.close()
+        const rest = await ports.pool.take(Infinity)
+        settle(rest, rest.map(() => new UnavailableError('the directory is stopping')))
+        throw error
+      }
+      ports.observer.roundFailed()
+      ports.log('error', { error, operations: submissions.length }, 'a round failed')
+      await backoff.wait()
+    }
+  }
+}
+
+interface SequencerState {
+  /** The clocks at the first round: what later ones must continue. */
+  firstReading: ClockReading | null
+}
+
+async function runRound(
+  ports: SequencerPorts,
+  state: SequencerState,
+  submissions: readonly Submission[],
+  prepared: Prepared,
+): Promise<readonly Decision[]> {
+  const startedAt = ports.clock.now()
+  const known = { durable: ports.tip.durable }
+  let append: Append | null = null
+  try {
+    const { decisions, size } = await ports.store.underHead(async (locked) => {
+      checkMemory(known, locked.head.size)
+      const identities = await refresh(locked, prepared)
+      const { head } = locked
+      const now = await trustedTime(ports, state, locked)
+      if (now === null) return { decisions: submissions.map(() => new UnavailableError('the clock cannot be trusted')), size: head.size }
+      const round = decideRound(head, submissions, identities, prepared.answers, now, ports.maxClockSkewMs)
+      append = round.append
+      if (append !== null) await locked.append(append)
+      return { decisions: round.decisions, size: append === null ? head.size : append.to.size }
+    })
+    ports.tip.advanceDurable(size)
+    observe(ports, decisions, ports.clock.now() - startedAt)
+    return decisions
+  } catch (error) {
+    if (!(error instanceof UnknownOutcomeError) || append === null) throw error
+    ports.observer.outcomeUnknown()
+    ports.log('warn', { error }, 'the outcome of a round is unknown: looking for its entries')
+    const written = await findRound(ports, append)
+    if (!written) throw error
+    return submissions.map((submission) => decisionAfter(submission, written))
+  }
+}
+
+// The database's time, inside the transaction; null where one clock contradicts another.
+async function trustedTime({ clock, maxClockSkewMs, observer, log }: SequencerPorts, state: SequencerState, locked: LockedHead): Promise<number | null> {
+  const reading = { database: await locked.now(), machine: clock.timeOfDay(), monotonic: clock.now() }
+  state.firstReading ??= reading
+  const fault = clockFault(reading, state.firstReading, maxClockSkewMs)
+  observer.clockFault(fault)
+  if (fault === null) return reading.database
+  log('error', reading, `operations are refused: ${fault}`)
+  return null
+}
+
+function observe({ observer }: SequencerPorts, decisions: readonly Decision[], ms: number): void {
+  const refused = decisions.flatMap((decision) => (decision instanceof DirectoryError ? [decision.code] : []))
+  const waiting = decisions.filter((decision) => decision instanceof UnavailableError).length
+  observer.round({ operations: decisions.length, accepted: decisions.length - refused.length - waiting, refused, ms })
+}
+
+interface Prepared {
+  /** Size of the log before its chains were read. */
+  readonly size: number
+  /** How many of the operations, from the first on, the round takes. */
+  readonly count: number
+  readonly dids: readonly string[]
+  readonly identities: ReadonlyMap<string, IndexedChain>
+  readonly answers: readonly (SignatureAnswer | undefined)[]
+}
+
+// The costly part, before the row is taken: one query for all chains, all signatures. Identities with long histories
+// make rounds with fewer operations, so that what one round reads stays bounded.
+async function prepare({ store, tip, verify }: SequencerPorts, submissions: readonly Submission[]): Promise<Prepared> {
+  const size = tip.durable
+  for (let count = submissions.length; ; count = Math.ceil(count / 2)) {
+    const taken = submissions.slice(0, count)
+    const dids = [...new Set(taken.map((submission) => submission.did))]
+    const rows = await store.history(dids, 0, dids.length === 1 ? undefined : WRITER_LIMITS.maxHistory)
+    if (dids.length > 1 && rows.length > WRITER_LIMITS.maxHistory) continue
+    const identities = chainsFromRows(rows)
+    return { size, count, dids, identities, answers: await verify(planQuestions(taken, identities)) }
+  }
+}
+
+// Under the row only what changed meanwhile is read again. The answers stay true: each depends on its operation
+// and on the one that its prev names, both of which are named by their hashes.
+async function refresh(locked: LockedHead, { size, dids, identities }: Prepared): Promise<ReadonlyMap<string, IndexedChain>> {
+  if (locked.head.size === size) return identities
+  const moved = [...new Set((await locked.history(dids, size)).map((row) => row.did))]
+  if (moved.length === 0) return identities
+  return new Map([...identities, ...chainsFromRows(await locked.history(moved, 0))])
+}
+
+/**
+ * Whether a round whose outcome is unknown is in the log: asks, under the head's row, which no unfinished
+ * transaction can hold, until the database answers.
+ */
+async function findRound(ports: SequencerPorts, append: Append): Promise<Append | null> {
+  const dids = [...new Set(append.entries.map((row) => row.did))]
+  const backoff = startBackoff(ports.clock)
+  for (;;) {
+    // Others may move the tip before the answer is here.
+    const known = { durable: ports.tip.durable }
+    const answer = await ports.store
+      .underHead(async (locked) => ({ size: locked.head.size, rows: await locked.history(dids, append.from.size) }))
+      .catch((error: unknown) => {
+        ports.log('warn', { error }, 'the database does not answer')
+        return null
+      })
+    if (answer === null) {
+      await backoff.wait()
+      continue
+    }
+    checkMemory(known, answer.size)
+    ports.tip.advanceDurable(answer.size)
+    const found = new Map(answer.rows.map((row) => [row.index, row]))
+    const ours = append.entries.filter(({ index, entry }) => bytesEqual(found.get(index)?.entry ?? new Uint8Array(), entry))
+    assert(ours.length === 0 || ours.length === append.entries.length, 'a round is in the log whole or not at all')
+    return ours.length > 0 ? append : null
+  }
+}
+
+// After a lost reply only what was written is certain; what was refused in that round is asked to come again.
+function decisionAfter({ did, operation }: Submission, written: Append): Decision {
+  const row = written.entries.find((row) => row.did === did && row.cid === operation.cid)
+  return row === undefined ? new UnavailableError('the outcome of the round is not known; ask again') : { index: row.index }
+}
+
+function settle(submissions: readonly Submission[], decisions: readonly Decision[]): void {
+  for (const [position, submission] of submissions.entries()) {
+    const decision = decisions[position]
+    assert(decision !== undefined, 'every submission is decided')
+    if (decision instanceof DirectoryError || decision instanceof UnavailableError) submission.refuse(decision)
+    else submission.accept(decision)
+  }
+}
