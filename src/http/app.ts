@@ -1,0 +1,191 @@
+// The counter: a koa application over its ports. spec/http.md
+
+import { randomUUID } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+import { parse } from 'node:querystring'
+import { Router, type RouterContext } from '@koa/router'
+import Koa, { type Context, type Next } from 'koa'
+import { DirectoryError } from '../core/errors.ts'
+import { TYPES, type Call } from './answer.ts'
+import { leavesBody, lingering } from './body.ts'
+import { clientKey } from './client-address.ts'
+import { errorResponse, Refusal, type ErrorResponse } from './error-response.ts'
+import { answers } from './health.ts'
+import { LIMITS } from './limits.ts'
+import type { CounterOptions, CounterPorts, RequestFacts } from './ports.ts'
+import { ROUTES } from './router.ts'
+import { CACHE_CONTROL, send } from './send.ts'
+import { Throttle } from './throttle.ts'
+
+/** The counter as a koa application; `listen` serves it. */
+export function createApp(ports: CounterPorts, options: CounterOptions = {}): Koa {
+  const app = new Koa()
+  const routes: RoutesTaken = new WeakMap()
+  // What fails once an answer is on its way: nothing is left to tell the client but the end of the connection.
+  app.on('error', (error: unknown, ctx?: Context) => {
+    const gone = ctx === undefined || ctx.req.socket.destroyed
+    ports.log(gone ? 'debug' : 'error', { error, path: ctx?.path }, 'an answer was cut off')
+  })
+  app.use((ctx, next) => withErrors(ctx, next, ports, options, routes))
+  const throttling = throttlingOf(options)
+  app.use((ctx, next) => {
+    throttling.admit(ctx)
+    return next()
+  })
+  app.use(preflight)
+  app.use(routerOf(ports, routes, throttling).routes())
+  app.use(() => {
+    throw new Refusal('NO_SUCH_RESOURCE')
+  })
+  return app
+}
+
+/** The path of the row that each request came to. */
+type RoutesTaken = WeakMap<IncomingMessage, string>
+
+/** On every answer, errors included. */
+export const COMMON_HEADERS = {
+  'Access-Control-Allow-Origin': '*',
+  'Access-Control-Expose-Headers': 'ETag, Location, Preference-Applied, Retry-After, Stele-Incident',
+  'X-Content-Type-Options': 'nosniff',
+} as const
+
+const PREFLIGHT_HEADERS = {
+  'Access-Control-Allow-Methods': 'GET,HEAD,PUT,PATCH,POST,DELETE',
+  'Access-Control-Max-Age': '86400',
+} as const
+
+function routerOf(ports: CounterPorts, routes: RoutesTaken, throttling: Throttling): Router {
+  const router = new Router({ sensitive: true })
+  for (const route of ROUTES) {
+    const serve = async (ctx: RouterContext): Promise<void> => {
+      routes.set(ctx.req, route.path)
+      await send(ctx, route, await route.handler(callOf(ctx, ports, throttling)))
+    }
+    if (route.method === 'GET') router.get(route.path, serve)
+    else router.post(route.path, serve)
+  }
+  return router
+}
+
+function callOf(ctx: RouterContext, ports: CounterPorts, throttling: Throttling): Call {
+  const { path, params, req: request, res: response } = ctx
+  return {
+    ports, path, params, headers: request.headers, request, response,
+    // koa's own `query` takes time in the square of the number of parameters.
+    query: () => parse(ctx.querystring, '&', '=', { maxKeys: LIMITS.queryParameters }),
+    charge: (reads) => throttling.charge(ctx, reads),
+    accepts: (...types) => ctx.accepts(types),
+  }
+}
+
+// Every path may be asked about, also those that are not there.
+function preflight(ctx: Context, next: Next): Promise<void> {
+  if (ctx.method !== 'OPTIONS') return next()
+  ctx.status = 204
+  ctx.set(PREFLIGHT_HEADERS)
+  const wanted = ctx.get('Access-Control-Request-Headers')
+  if (wanted !== '') ctx.set('Access-Control-Allow-Headers', wanted)
+  ctx.vary('Access-Control-Request-Headers')
+  return Promise.resolve()
+}
+
+interface Throttling {
+  /** Counts a request. Throws TOO_MANY_REQUESTS. */
+  readonly admit: (ctx: Context) => void
+  /** As `Call.charge`. */
+  readonly charge: (ctx: Context, reads: number) => void
+}
+
+// What one address may ask. Health is spared: probes share an address with whoever comes through the same proxy.
+function throttlingOf(options: CounterOptions): Throttling {
+  const { writeRate = LIMITS.writeRate, readRate = LIMITS.readRate, clientIpHeader = null, elapsed = processTime } = options
+  const throttleOf = (rate: number, seconds: number): Throttle | null =>
+    rate === 0 ? null : new Throttle({ rate, burst: rate * seconds, addresses: LIMITS.addresses })
+  const writes = throttleOf(writeRate, LIMITS.writeBurstSeconds)
+  const reads = throttleOf(readRate, LIMITS.readBurstSeconds)
+  const take = (ctx: Context, throttle: Throttle, count: number): number => throttle.take(clientKey(ctx.req, clientIpHeader), elapsed(), count)
+  return {
+    admit(ctx) {
+      const throttle = ctx.method === 'POST' && !LOOKUP.test(ctx.path) ? writes : reads
+      const waitMs = throttle === null || ctx.path === HEALTH ? 0 : take(ctx, throttle, 1)
+      if (waitMs > 0) throw new Refusal('TOO_MANY_REQUESTS', undefined, Math.ceil(waitMs / 1000))
+    },
+    charge(ctx, count) {
+      // With the one that was counted before, a full bucket pays for whatever is larger than it.
+      const waitMs = reads === null ? 0 : take(ctx, reads, Math.min(count, readRate * LIMITS.readBurstSeconds - 1))
+      // The one that was counted before will be counted again.
+      if (waitMs > 0) throw new Refusal('TOO_MANY_REQUESTS', undefined, Math.ceil((waitMs + 1000 / readRate) / 1000))
+    },
+  }
+}
+
+const HEALTH = '/_health'
+
+/** The one POST that only reads. */
+const LOOKUP = /^\/dids\/?$/
+
+function processTime(): number {
+  return performance.now()
+}
+
+// The outermost layer. koa's own would drop the headers that a browser needs in order to see the error at all.
+async function withErrors(ctx: Context, next: Next, ports: CounterPorts, options: CounterOptions, routes: RoutesTaken): Promise<void> {
+  const { elapsed = processTime } = options
+  const begun = ports.now()
+  const begunAt = elapsed()
+  const report = (status: number | null, refused: RequestFacts['refused']): void => {
+    options.onRequest?.({ route: routes.get(ctx.req) ?? 'none', method: ctx.method, status, ms: elapsed() - begunAt, refused })
+  }
+  ctx.set(COMMON_HEADERS)
+  let refused: RequestFacts['refused'] = null
+  try {
+    if (ctx.req.rawHeaders.length > 2 * LIMITS.headers) throw new Refusal('TOO_MANY_HEADERS')
+    normalizeTarget(ctx)
+    await next()
+  } catch (error) {
+    if (ctx.headerSent || ctx.res.destroyed) {
+      ports.log('debug', { error, path: ctx.path }, 'the client has gone')
+      report(null, null)
+      return
+    }
+    const response = errorResponse(error, options)
+    if (response !== null && (error instanceof Refusal || error instanceof DirectoryError)) refused = error.code
+    sendError(ctx, response ?? (await reportIncident(ctx, ports, error)))
+  }
+  if (leavesBody(ctx.req)) ctx.set('Connection', 'close')
+  ports.log('debug', { method: ctx.method, path: ctx.path, status: ctx.status, ms: ports.now() - begun }, 'request')
+  report(ctx.status, refused)
+}
+
+function sendError(ctx: Context, { status, message, headers }: ErrorResponse): void {
+  for (const name of ctx.res.getHeaderNames()) ctx.remove(name)
+  ctx.set({ ...COMMON_HEADERS, ...headers, 'Cache-Control': CACHE_CONTROL.never, 'Content-Type': TYPES.json })
+  ctx.status = status
+  const body = JSON.stringify({ message })
+  ctx.body = leavesBody(ctx.req) ? lingering(ctx.req, body) : body
+  ctx.length = Buffer.byteLength(body)
+}
+
+async function reportIncident(ctx: Context, ports: CounterPorts, error: unknown): Promise<ErrorResponse> {
+  const incident = randomUUID()
+  ports.log('error', { incident, error, method: ctx.method, path: ctx.path }, 'a request failed')
+  const headers = { 'Stele-Incident': incident }
+  if (await answers(ports.store)) return { status: 500, message: 'Internal Server Error', headers }
+  return { status: 503, message: 'Service Unavailable', headers: { ...headers, 'Retry-After': String(LIMITS.incidentRetrySeconds) } }
+}
+
+// A request may name its target whole, as to a proxy; what is no target at all names nothing that is here. koa throws
+// whenever it is asked for the path of some of those, so that none of them may reach it.
+function normalizeTarget(ctx: Context): void {
+  const target = ctx.req.url ?? ''
+  const clean = TARGET.test(target)
+  if (clean && target.startsWith('/')) return
+  const url = clean ? URL.parse(target) : null
+  const known = url !== null && url.protocol.startsWith('http')
+  ctx.req.url = known ? `${url.pathname}${url.search}` : '/'
+  if (!known && ctx.method !== 'OPTIONS') throw new Refusal('NO_SUCH_RESOURCE')
+}
+
+/** Printable ASCII, and no fragment. RFC 9112, 3.2 */
+const TARGET = /^[!"$-~]+$/

@@ -1,0 +1,156 @@
+// Figures for the operator, in the text format of Prometheus, on a port of their own. spec/http.md#metrics
+
+import Koa from 'koa'
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { Publication, Store } from '../storage/store.ts'
+import type { Tip } from '../storage/tip.ts'
+import { TYPES } from './answer.ts'
+import { LIMITS } from './limits.ts'
+import type { RequestFacts } from './ports.ts'
+import { shared } from './shared.ts'
+
+/** What the figures are taken from when they are asked for. */
+export interface MetricsSources {
+  readonly tip: Tip
+  readonly store: Pick<Store, 'publication'>
+  /** Operations that wait for a round. */
+  readonly queue: () => number
+  /** Name of what checks signatures. */
+  readonly verifier: string
+  readonly version: string
+  readonly origin: string
+  /** The time of day, milliseconds since 1970. */
+  readonly now: () => number
+}
+
+/** Told of what the writer does. */
+export interface WriterInstruments {
+  /** `refused` holds the codes of verdicts. */
+  round(facts: { readonly operations: number; readonly accepted: number; readonly refused: readonly string[]; readonly ms: number }): void
+  roundFailed(): void
+  outcomeUnknown(): void
+  published(size: number): void
+  clockFault(words: string | null): void
+}
+
+/** Instruments, and the application that shows them. */
+export interface Metrics {
+  readonly observer: WriterInstruments
+  readonly onRequest: (facts: RequestFacts) => void
+  /** Answers `GET /metrics`; `listen` serves it. */
+  readonly app: Koa
+}
+
+/** Instruments in a registry of their own, the process's figures among them. */
+export function createMetrics(sources: MetricsSources): Metrics {
+  const registry = new Registry()
+  collectDefaultMetrics({ register: registry, prefix: PREFIX })
+  observeTree(registry, sources)
+  return { observer: writerInstruments(registry, sources), onRequest: requestInstrument(registry), app: metricsApp(registry) }
+}
+
+const PREFIX = 'stele_'
+const ROUND_SECONDS = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10]
+const REQUEST_SECONDS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30]
+
+/** Every other method is shown as `other`: clients can write what they like. */
+const METHODS = ['GET', 'HEAD', 'POST', 'OPTIONS']
+
+function observeTree(registry: Registry, { tip, store, version, origin, verifier, now }: MetricsSources): void {
+  const info = new Gauge({ name: `${PREFIX}info`, help: 'What runs here; always 1', labelNames: ['version', 'origin', 'verifier'], registers: [registry] })
+  info.set({ version, origin, verifier }, 1)
+  gauge(registry, 'durable_size', 'Entries that are durable', () => tip.durable)
+  // Asked once for both: the first gauge that is collected begins, the second waits for the same.
+  const published = shared(() => newestPublication(store))
+  gauge(registry, 'checkpoint_size', 'Entries under the newest published checkpoint; NaN where the database does not say', async () => {
+    const publication = await published()
+    return publication === undefined ? NaN : (publication?.size ?? 0)
+  })
+  gauge(registry, 'checkpoint_age_seconds', 'Seconds since the newest checkpoint was published; NaN where there is none or the database does not say', async () => {
+    const publication = await published()
+    return publication === undefined || publication === null ? NaN : Math.max(0, now() - publication.publishedAt) / 1000
+  })
+}
+
+function writerInstruments(registry: Registry, { queue }: MetricsSources): WriterInstruments {
+  const registers = [registry]
+  gauge(registry, 'queue_length', 'Operations that wait for a round', queue)
+  const rounds = new Counter({ name: `${PREFIX}rounds_total`, help: 'Rounds that were decided', registers })
+  const operations = new Counter({ name: `${PREFIX}operations_total`, help: 'Operations in rounds, by what became of them', labelNames: ['outcome'], registers })
+  const refusals = new Counter({ name: `${PREFIX}operations_refused_total`, help: 'Operations that rounds refused, by the code of the verdict', labelNames: ['code'], registers })
+  const seconds = new Histogram({ name: `${PREFIX}round_duration_seconds`, help: 'Duration of rounds', buckets: ROUND_SECONDS, registers })
+  const failures = new Counter({ name: `${PREFIX}rounds_failed_total`, help: 'Rounds that failed', registers })
+  const unknown = new Counter({ name: `${PREFIX}unknown_outcomes_total`, help: 'Rounds whose commit got no reply', registers })
+  const checkpoints = new Counter({ name: `${PREFIX}checkpoints_published_total`, help: 'Checkpoints that this process published', registers })
+  const fault = new Gauge({ name: `${PREFIX}clock_fault`, help: '1 while operations are refused because clocks contradict each other', registers })
+  for (const outcome of ['accepted', 'refused', 'unavailable']) operations.inc({ outcome }, 0)
+  return {
+    round({ operations: all, accepted, refused, ms }) {
+      rounds.inc()
+      operations.inc({ outcome: 'accepted' }, accepted)
+      operations.inc({ outcome: 'refused' }, refused.length)
+      operations.inc({ outcome: 'unavailable' }, Math.max(0, all - accepted - refused.length))
+      for (const code of refused) refusals.inc({ code })
+      seconds.observe(ms / 1000)
+    },
+    roundFailed: () => failures.inc(),
+    outcomeUnknown: () => unknown.inc(),
+    published: () => checkpoints.inc(),
+    clockFault: (words) => fault.set(words === null ? 0 : 1),
+  }
+}
+
+function requestInstrument(registry: Registry): Metrics['onRequest'] {
+  const registers = [registry]
+  const labelNames = ['route', 'method', 'status'] as const
+  const requests = new Counter({ name: `${PREFIX}http_requests_total`, help: 'Requests by endpoint, method and class of status', labelNames, registers })
+  const seconds = new Histogram({ name: `${PREFIX}http_request_duration_seconds`, help: 'Time from a request to its answer', labelNames, buckets: REQUEST_SECONDS, registers })
+  const refusals = new Counter({ name: `${PREFIX}http_refused_total`, help: 'Requests that were refused, by code', labelNames: ['code'], registers })
+  const throttled = new Counter({ name: `${PREFIX}http_throttled_total`, help: 'Requests of addresses that made too many', registers })
+  return ({ route, method, status, ms, refused }) => {
+    const labels = { route, method: METHODS.includes(method) ? method : 'other', status: status === null ? 'gone' : `${Math.floor(status / 100)}xx` }
+    requests.inc(labels)
+    seconds.observe(labels, ms / 1000)
+    if (refused !== null) refusals.inc({ code: refused })
+    if (refused === 'TOO_MANY_REQUESTS') throttled.inc()
+  }
+}
+
+function metricsApp(registry: Registry): Koa {
+  const app = new Koa()
+  app.use(async (ctx) => {
+    ctx.set({ 'Cache-Control': 'no-store', 'X-Content-Type-Options': 'nosniff' })
+    if (ctx.path === '/metrics' && (ctx.method === 'GET' || ctx.method === 'HEAD')) {
+      ctx.set('Content-Type', registry.contentType)
+      ctx.body = await registry.metrics()
+      return
+    }
+    ctx.set('Content-Type', TYPES.json)
+    ctx.status = 404
+    ctx.body = JSON.stringify({ message: 'Not Found' })
+  })
+  return app
+}
+
+function gauge(registry: Registry, name: string, help: string, read: () => number | Promise<number>): void {
+  const options = {
+    name: `${PREFIX}${name}`,
+    help,
+    registers: [],
+    async collect(this: Gauge) {
+      this.set(await read())
+    },
+  }
+  registry.registerMetric(new Gauge(options))
+}
+
+// undefined where the database does not say within `pingMs`: the other figures must not wait for it.
+async function newestPublication(store: Pick<Store, 'publication'>): Promise<Publication | null | undefined> {
+  const { promise: late, resolve } = Promise.withResolvers<undefined>()
+  const timer = setTimeout(resolve, LIMITS.pingMs, undefined)
+  try {
+    return await Promise.race([store.publication().catch(() => undefined), late])
+  } finally {
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,88 @@
+// What the counter asks of others: a composition root supplies it. spec/http.md
+
+import type { IncomingHttpHeaders } from 'node:http'
+import type { ErrorCode } from '../core/errors.ts'
+import type { Operation } from '../core/plc/operation.ts'
+import type { VerifierKey } from '../core/tlog/note.ts'
+import type { Store } from '../storage/store.ts'
+import type { Tip } from '../storage/tip.ts'
+import type { RefusalCode } from './error-response.ts'
+
+/** What became of an operation that was not refused. `retryAfterS` is null where no time is known after which it could be otherwise. */
+export type Submitted =
+  | { readonly outcome: 'accepted'; readonly index: number }
+  | { readonly outcome: 'unavailable'; readonly retryAfterS: number | null; readonly reason: string }
+
+/** One log line: fields first, words last. */
+export type LogLine = (level: 'debug' | 'info' | 'warn' | 'error', fields: Record<string, unknown>, words: string) => void
+
+/** A submission that another directory shall decide, as it came. */
+export interface ForwardedSubmission {
+  /** Well-formed. */
+  readonly did: string
+  /** Not unpacked, at most `bodyBytes`. */
+  readonly body: Uint8Array
+  /** Of the request; most are not passed on. */
+  readonly headers: IncomingHttpHeaders
+}
+
+/** What the other directory answered. */
+export interface ForwardedAnswer {
+  readonly status: number
+  readonly type: string
+  readonly body: Uint8Array
+  readonly headers: Readonly<Record<string, string>>
+}
+
+/** Passes a submission on. Throws a Refusal where the other directory cannot be reached or gives no usable answer. */
+export type ForwardPort = (submission: ForwardedSubmission, signal: AbortSignal) => Promise<ForwardedAnswer>
+
+/** One request once its answer is made. */
+export interface RequestFacts {
+  /** The path of the endpoint's row, such as `/:did/data`; `none` where no row matched or the request never came to one. */
+  readonly route: string
+  /** As it was sent: any text. */
+  readonly method: string
+  /** null where the client left first. */
+  readonly status: number | null
+  /** How long it took, in milliseconds. */
+  readonly ms: number
+  /** The code of the verdict or refusal, from a fixed list; null without one. */
+  readonly refused: ErrorCode | RefusalCode | null
+}
+
+/** What an operator may choose. */
+export interface CounterOptions {
+  /** Status of an operation that comes too soon: 400 as in the deployed directory, or 429 with `Retry-After`. Default 400. */
+  readonly rateLimitStatus?: 400 | 429
+  /** Submissions a second that one address may make, 0 for any number. Default: the limit of that name. */
+  readonly writeRate?: number
+  /** Other requests a second that one address may make, 0 for any number. Default: the limit of that name. */
+  readonly readRate?: number
+  /** Header, in lower case, whose last address is the client's; null where that of the connection is. Default null. */
+  readonly clientIpHeader?: string | null
+  /** Told of every request, for metrics. Must not throw. */
+  readonly onRequest?: (facts: RequestFacts) => void
+  /** Milliseconds since some moment, never going back. Default: those of the process. */
+  readonly elapsed?: () => number
+}
+
+/** What a counter stands on. */
+export interface CounterPorts {
+  /** For reading only. */
+  readonly store: Store
+  readonly tip: Tip
+  /** Resolves once the operation is durable and has its index; throws a DirectoryError where it is refused. `did` is well-formed. */
+  readonly submit: (did: string, operation: Operation) => Promise<Submitted>
+  /** Where it is given, submissions are passed on and `submit` is not called. */
+  readonly forward?: ForwardPort | null
+  /** The keys under which the log's checkpoints verify. */
+  readonly logKeys: readonly VerifierKey[]
+  readonly origin: string
+  readonly version: string
+  /** The time of day, milliseconds since 1970. */
+  readonly now: () => number
+  /** What keeps it from all of its work, in words for the operator; none where all is well. */
+  readonly faults: () => readonly string[]
+  readonly log: LogLine
+}

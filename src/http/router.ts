@@ -1,0 +1,46 @@
+// Every endpoint, a row each. spec/http.md#endpoints
+
+import type { Handler } from './answer.ts'
+import { getAuditLog, getData, getDocument, getLastOperation, getLog } from './did.ts'
+import { getExport } from './export.ts'
+import { getHealth } from './health.ts'
+import { postLookup } from './lookup.ts'
+import { getDescription } from './openapi.ts'
+import { getConsistency, getInclusion, getReceipt } from './proof.ts'
+import type { Representation } from './send.ts'
+import { postOperation } from './submit.ts'
+import { getBundle, getCheckpoint, getTile, getVerifierKeys } from './tlog.ts'
+import { getWelcome } from './welcome.ts'
+
+/** One endpoint. */
+export interface Route extends Representation {
+  /** GET stands for HEAD too. */
+  readonly method: 'GET' | 'POST'
+  /** `:name` is one part of the path, `*name` the rest of it. */
+  readonly path: string
+  readonly handler: Handler
+  /** One line for people. */
+  readonly summary: string
+}
+
+/** The table. The first row that matches counts: what is fixed stands before what is named. */
+export const ROUTES: readonly Route[] = [
+  { method: 'GET', path: '/', cache: 'revalidate', gzip: true, summary: 'this list', handler: (call) => getWelcome(call, ROUTES) },
+  { method: 'GET', path: '/_health', cache: 'never', gzip: false, summary: 'whether the directory does its work', handler: getHealth },
+  { method: 'GET', path: '/openapi.json', cache: 'revalidate', gzip: true, summary: 'this API as OpenAPI 3.1', handler: getDescription },
+  { method: 'GET', path: '/export', cache: 'revalidate', gzip: true, summary: 'the ledger as JSON lines, after a sequence number or a time', handler: getExport },
+  { method: 'GET', path: '/checkpoint', cache: 'revalidate', gzip: false, summary: 'the newest published checkpoint of the log', handler: getCheckpoint },
+  { method: 'GET', path: '/tile/entries/*path', cache: 'immutable', gzip: true, summary: 'up to 256 entries of the log', handler: getBundle },
+  { method: 'GET', path: '/tile/*path', cache: 'immutable', gzip: false, summary: 'up to 256 hashes of the log', handler: getTile },
+  { method: 'GET', path: '/log/vkey', cache: 'revalidate', gzip: false, summary: 'the keys of the log, one a line', handler: getVerifierKeys },
+  { method: 'GET', path: '/log/proof/inclusion', cache: 'revalidate', gzip: false, summary: 'the proof that an entry is in the tree of a size', handler: getInclusion },
+  { method: 'GET', path: '/log/proof/consistency', cache: 'revalidate', gzip: false, summary: 'the proof that a tree continues a smaller one', handler: getConsistency },
+  { method: 'POST', path: '/dids', cache: 'never', gzip: true, summary: 'the DID documents of up to 1,000 DIDs as JSON lines', handler: postLookup },
+  { method: 'GET', path: '/:did', cache: 'revalidate', gzip: true, summary: 'the DID document', handler: getDocument },
+  { method: 'POST', path: '/:did', cache: 'never', gzip: false, summary: 'submits a signed operation', handler: postOperation },
+  { method: 'GET', path: '/:did/data', cache: 'revalidate', gzip: true, summary: 'the data of the identity', handler: getData },
+  { method: 'GET', path: '/:did/log', cache: 'revalidate', gzip: true, summary: 'the operations in effect, oldest first', handler: getLog },
+  { method: 'GET', path: '/:did/log/audit', cache: 'revalidate', gzip: true, summary: 'every operation with its time, nullified ones included', handler: getAuditLog },
+  { method: 'GET', path: '/:did/log/last', cache: 'revalidate', gzip: true, summary: 'the newest operation in effect', handler: getLastOperation },
+  { method: 'GET', path: '/:did/log/:cid/proof', cache: 'revalidate', gzip: true, summary: 'the receipt of an operation: the proof that it is in the log', handler: getReceipt },
+]
