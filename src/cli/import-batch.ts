@@ -1,0 +1,162 @@
+// One transaction of an import: which records are new, what the rules say of them, and their entries. spec/log.md#entry
+
+import { UsageError } from '../config.ts'
+import type { VerifyAnswers } from '../client/check-tree.ts'
+import { encodeEntry } from '../core/entry.ts'
+import { type DirectoryError, verdictOf } from '../core/errors.ts'
+import { findLink } from '../core/plc/chain.ts'
+import type { LedgerRecord } from '../core/plc/records.ts'
+import type { SignatureAnswer } from '../core/plc/signature.ts'
+import { chainsFromRows, indexAt, planQuestions, planReplay, replay, type IndexedChain, type Replayed } from '../core/replay.ts'
+import { UnknownOutcomeError, type Head, type LockedHead, type Store } from '../storage/store.ts'
+import { requireHead } from './database.ts'
+
+/** How a batch is imported. */
+export interface BatchOptions {
+  /** Name of where the records come from; it stands in every entry. */
+  readonly source: string
+  readonly verifyAnswers: VerifyAnswers
+  /** Whether an invalid record is left out, rather than ending the batch before it. */
+  readonly keepGoing: boolean
+}
+
+/** What became of a batch. */
+export interface ImportedBatch {
+  /** How many entries were appended. */
+  readonly appended: number
+  /** Position by position: the index in the log; null for an invalid record and, where it ended the batch, for what follows. */
+  readonly placed: readonly (number | null)[]
+  /** Indices in the log that are known to be nullified: by these records, or since before. */
+  readonly nullified: readonly number[]
+  /** Invalid records, by position, and the verdict on each. */
+  readonly invalid: ReadonlyMap<number, DirectoryError>
+}
+
+/** How often a batch is tried whose commit may have happened or not. */
+const ATTEMPTS = 5
+
+/**
+ * Appends the records that the log does not hold as sourced entries, all in one transaction. Records that it holds
+ * are skipped, so that a batch may be repeated. Throws UsageError where the log has native entries, NoLogError where
+ * there is no log, and incidents of the store.
+ */
+export async function importBatch(store: Store, records: readonly LedgerRecord[], options: BatchOptions): Promise<ImportedBatch> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await tryBatch(store, records, options)
+    } catch (error) {
+      if (!(error instanceof UnknownOutcomeError) || attempt >= ATTEMPTS) throw error
+    }
+  }
+}
+
+/** A record that may be new. */
+interface Candidate {
+  readonly record: LedgerRecord
+  readonly position: number
+  readonly leaf: Uint8Array
+  readonly answer: SignatureAnswer | undefined
+}
+
+async function tryBatch(store: Store, records: readonly LedgerRecord[], options: BatchOptions): Promise<ImportedBatch> {
+  const dids = [...new Set(records.map((record) => record.did))]
+  const seen = await requireHead(store)
+  const before = chainsFromRows(await store.history(dids, 0))
+  const tooLarge = new Map<number, DirectoryError>()
+  const candidates = await answered(fresh(records, before, options.source, tooLarge), before, options.verifyAnswers)
+
+  return store.underHead(async (locked) => {
+    const { head } = locked
+    if (head.clock.lastNative !== null) {
+      throw new UsageError(`the log ${head.origin} has accepted operations of its own, and history can only come before them: import into a new log, before it serves`)
+    }
+    const chains = head.size === seen.size ? before : chainsFromRows(await locked.history(dids, 0))
+    const stillNew = candidates.filter(({ record }) => placeOf(chains, record) === null)
+    const { kept, replayed, invalid } = decide(head, stillNew, chains, tooLarge, options.keepGoing)
+    if (kept.length > 0) await append(locked, replayed)
+
+    const appended = new Map(kept.map(({ record }, i) => [`${record.did} ${record.cid}`, head.size + i]))
+    const end = options.keepGoing ? records.length : Math.min(...invalid.keys(), records.length)
+    const placed = records.map((record, position) => {
+      if (position >= end || invalid.has(position)) return null
+      return placeOf(chains, record) ?? appended.get(`${record.did} ${record.cid}`) ?? null
+    })
+    return { appended: kept.length, placed, nullified: [...nullifiedIn(chains), ...nullifiedBy(replayed)], invalid }
+  })
+}
+
+// The records that the log does not hold, each once, with its leaf.
+function fresh(
+  records: readonly LedgerRecord[],
+  chains: ReadonlyMap<string, IndexedChain>,
+  source: string,
+  tooLarge: Map<number, DirectoryError>,
+): Omit<Candidate, 'answer'>[] {
+  const met = new Set<string>()
+  return records.flatMap((record, position) => {
+    const { did, createdAt, operation, cid } = record
+    if (met.has(`${did} ${cid}`) || placeOf(chains, record) !== null) return []
+    met.add(`${did} ${cid}`)
+    const { value: leaf, verdict } = verdictOf(() => encodeEntry({ did, createdAt, operation, source }))
+    if (verdict !== null) tooLarge.set(position, verdict)
+    return leaf === null ? [] : [{ record, position, leaf }]
+  })
+}
+
+async function answered(
+  candidates: readonly Omit<Candidate, 'answer'>[],
+  chains: ReadonlyMap<string, IndexedChain>,
+  verifyAnswers: VerifyAnswers,
+): Promise<Candidate[]> {
+  const answers = await verifyAnswers(planQuestions(candidates.map(({ record }) => record), chains))
+  return candidates.map((candidate, i) => ({ ...candidate, answer: answers[i] }))
+}
+
+// What is kept of the candidates. An invalid one has no effect on what follows it, so that leaving it out changes no
+// other verdict; without `keepGoing` nothing from the first invalid one on is kept.
+function decide(
+  head: Head,
+  candidates: readonly Candidate[],
+  chains: ReadonlyMap<string, IndexedChain>,
+  tooLarge: ReadonlyMap<number, DirectoryError>,
+  keepGoing: boolean,
+): { kept: readonly Candidate[]; replayed: Replayed; invalid: ReadonlyMap<number, DirectoryError> } {
+  const fold = (kept: readonly Candidate[]): Replayed =>
+    replay({ edge: head.edge, clock: head.clock }, planReplay(kept.map(({ leaf }) => leaf)), chains, kept.map(({ answer }) => answer))
+  const tried = fold(candidates)
+  const found = new Map(tooLarge)
+  for (const [position, candidate] of candidates.entries()) {
+    const verdict = tried.verdicts.get(head.size + position)
+    if (verdict !== undefined) found.set(candidate.position, verdict)
+  }
+  if (found.size === 0) return { kept: candidates, replayed: tried, invalid: found }
+  const first = Math.min(...found.keys())
+  const kept = candidates.filter(({ position }) => (keepGoing ? !found.has(position) : position < first))
+  const invalid = keepGoing ? found : new Map([...found].filter(([position]) => position === first))
+  return { kept, replayed: fold(kept), invalid }
+}
+
+async function append(locked: LockedHead, { rows, nullified, growth, state }: Replayed): Promise<void> {
+  const { size, root } = locked.head
+  await locked.append({
+    from: { size, root },
+    entries: rows,
+    nullified,
+    tiles: growth.tiles,
+    to: { size: state.edge.size, root: growth.root, edge: state.edge, clock: state.clock },
+  })
+}
+
+function placeOf(chains: ReadonlyMap<string, IndexedChain>, { did, cid }: LedgerRecord): number | null {
+  const identity = chains.get(did)
+  const position = identity === undefined ? null : findLink(identity.chain, cid)
+  return identity === undefined || position === null ? null : indexAt(identity, position)
+}
+
+function nullifiedIn(chains: ReadonlyMap<string, IndexedChain>): number[] {
+  return [...chains.values()].flatMap((identity) => identity.chain.links.flatMap((link, position) => (link.nullified ? [indexAt(identity, position)] : [])))
+}
+
+function nullifiedBy({ rows, nullified }: Replayed): number[] {
+  return [...nullified, ...rows.filter((row) => row.nullified).map((row) => row.index)]
+}

@@ -1,0 +1,93 @@
+// An import as a whole: batch after batch, until the records end, one is invalid, or somebody interrupts. spec/log.md#entry
+
+import type { VerifyAnswers } from '../client/check-tree.ts'
+import { DirectoryError } from '../core/errors.ts'
+import type { LedgerRecord } from '../core/plc/records.ts'
+import type { Store } from '../storage/store.ts'
+import { importBatch } from './import-batch.ts'
+import { noClaims } from './import-claims.ts'
+import type { FoundRecord } from './import-sources.ts'
+
+/** How records are imported. */
+export interface ImportOptions {
+  /** Name of where the records come from; it stands in every entry. */
+  readonly source: string
+  readonly verifyAnswers: VerifyAnswers
+  /** Whether invalid records are left out, rather than ending the import. */
+  readonly keepGoing: boolean
+  /** Records in one transaction. Default 500. */
+  readonly batchSize?: number
+  /** Called after each batch with the number of records done. */
+  readonly onProgress?: (done: number) => void
+  /** Ends the import after the batch under way. */
+  readonly signal?: AbortSignal
+}
+
+/** An invalid record. */
+export interface InvalidRecord {
+  readonly where: string
+  /** Empty where what was read is no record. */
+  readonly did: string
+  readonly cid: string
+  readonly verdict: DirectoryError
+}
+
+/** What an import did. */
+export interface ImportReport {
+  /** Operations that were appended. */
+  readonly appended: number
+  /** Operations that the log held before. */
+  readonly known: number
+  /** In order; at most one unless `keepGoing`. */
+  readonly invalid: readonly InvalidRecord[]
+  /** Indices in the log of the entries whose `nullified` in the input is not what the rules give. */
+  readonly differing: readonly number[]
+  readonly interrupted: boolean
+}
+
+/** Imports records in their order. Throws as `importBatch` does; what was appended before stays, and running it again goes on. */
+export async function importRecords(store: Store, found: AsyncIterable<FoundRecord>, options: ImportOptions): Promise<ImportReport> {
+  const { batchSize = 500, onProgress, signal, keepGoing } = options
+  const claims = noClaims()
+  const invalid: InvalidRecord[] = []
+  let appended = 0
+  let known = 0
+  let waiting: { where: string; record: LedgerRecord }[] = []
+
+  const flush = async (): Promise<void> => {
+    if (waiting.length === 0) return
+    const batch = waiting
+    waiting = []
+    const done = await importBatch(store, batch.map(({ record }) => record), options)
+    for (const [position, { where, record }] of batch.entries()) {
+      const index = done.placed[position] ?? null
+      if (index !== null && record.nullified !== undefined) claims.claim(index, record.nullified)
+      const verdict = done.invalid.get(position)
+      if (verdict !== undefined) invalid.push({ where, did: record.did, cid: record.cid, verdict })
+    }
+    for (const index of done.nullified) claims.settle(index)
+    appended += done.appended
+    known += done.placed.filter((index) => index !== null).length - done.appended
+    onProgress?.(appended + known + invalid.length)
+  }
+  const stopped = (): boolean => signal?.aborted === true || (!keepGoing && invalid.length > 0)
+
+  try {
+    for await (const { where, record } of found) {
+      if (record instanceof DirectoryError) {
+        await flush()
+        if (stopped()) break
+        invalid.push({ where, did: '', cid: '', verdict: record })
+      } else {
+        waiting.push({ where, record })
+        if (waiting.length >= batchSize) await flush()
+      }
+      if (stopped()) break
+    }
+    if (!stopped()) await flush()
+  } catch (error) {
+    // A source that waits for the network is ended by the same signal.
+    if (signal?.aborted !== true) throw error
+  }
+  return { appended, known, invalid, differing: claims.differing(), interrupted: signal?.aborted === true }
+}

@@ -1,0 +1,50 @@
+// All commands, as one program.
+
+import { Command } from 'commander'
+import { VERSION } from '../directory.ts'
+import { didCommand } from './did.ts'
+import { exportCommand } from './export.ts'
+import { fsckCommand } from './fsck.ts'
+import { importCommand } from './import.ts'
+import { initCommand } from './init.ts'
+import { keygenCommand } from './keygen.ts'
+import { migrateCommand } from './migrate.ts'
+import { proofCommand } from './proof.ts'
+import { resolveCommand } from './resolve.ts'
+import { serveCommand } from './serve.ts'
+import { signerCommand } from './signer.ts'
+import { escapeControls } from './terminal.ts'
+import { verifyCommand } from './verify.ts'
+
+/** The program. Its `parseAsync` throws instead of exiting. */
+export function buildProgram(): Command {
+  const program = new Command('stele')
+    .description('A did:plc identity directory with a transparency log.')
+    .version(VERSION)
+    .showHelpAfterError('(--help shows what there is)')
+    .addHelpText('after', '\nExample:\n  $ stele serve\n  $ stele did create --handle alice.example --pds https://pds.example\n\nExit codes: 0 done, 1 failed, 2 wrong command line, 3 done with remarks.')
+  const commands = [
+    serveCommand(),
+    initCommand(),
+    migrateCommand(),
+    signerCommand(),
+    keygenCommand(),
+    didCommand(),
+    resolveCommand(),
+    importCommand(),
+    exportCommand(),
+    proofCommand(),
+    verifyCommand(),
+    fsckCommand(),
+  ]
+  for (const command of commands) program.addCommand(command)
+  return settle(program)
+}
+
+// `addCommand` does not hand down what the parent was told.
+function settle(command: Command): Command {
+  command.exitOverride().showHelpAfterError('(--help shows what there is)')
+  command.configureOutput({ outputError: (text, write) => write(escapeControls(text)) })
+  for (const child of command.commands) settle(child)
+  return command
+}

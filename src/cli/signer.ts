@@ -1,0 +1,114 @@
+// `stele signer`: who signs for the log, and how that right moves. spec/log.md#signer, docs/operations.md
+
+import { readFileSync } from 'node:fs'
+import { Command } from 'commander'
+import { httpTileReader } from '../client/tile-reader.ts'
+import { readConfig, UsageError, type Config } from '../config.ts'
+import { GuardError, openGuard } from '../log/guard.ts'
+import { adoptSigner, formatHandOver, handOver, parseHandOver, takeOver } from '../log/signer.ts'
+import { randomGuardId, readKey, stateFiles } from '../state-files.ts'
+import type { Store } from '../storage/store.ts'
+import { openDatabase, requireHead } from './database.ts'
+import { addSettings, collect, flagsOf, SIGNER_SETTINGS } from './options.ts'
+import { writeSecretFile } from './secret-file.ts'
+import { print, say } from './terminal.ts'
+
+/** The command, with a subcommand for each step. */
+export function signerCommand(): Command {
+  return new Command('signer')
+    .description("Who signs for the log: show it, hand it over to another machine, or adopt it where the guard is lost. Exactly one process signs, the one that holds the database's guard.")
+    .addCommand(showCommand())
+    .addCommand(handOverCommand())
+    .addCommand(takeOverCommand())
+    .addCommand(adoptCommand())
+    .addHelpText('after', '\nExample:\n  $ stele signer show --data ./data')
+}
+
+function showCommand(): Command {
+  return addSettings(new Command('show'), SIGNER_SETTINGS)
+    .description('Print what the database and the guard on this machine say of the signer.')
+    .addHelpText('after', '\nExample:\n  $ stele signer show --data ./data')
+    .action((_options, command: Command) =>
+      withLog(command, async (store, config) => {
+        const head = await requireHead(store)
+        const publication = await store.publication()
+        print(`log        ${head.origin}`)
+        print(`entries    ${head.size}, published ${publication?.size ?? 'none'}`)
+        print(`signer     guard ${head.guardId}`)
+        print(`this host  ${describeGuard(stateFiles(config, head.origin).guardFile, head.origin)}`)
+      }),
+    )
+}
+
+function handOverCommand(): Command {
+  return addSettings(new Command('hand-over'), SIGNER_SETTINGS)
+    .description('On the machine that signed until now, its directory stopped: retire the guard, and write what the next signer must know.')
+    .requiredOption('--out <file>', 'where the hand-over goes; never overwritten')
+    .addHelpText('after', '\nExample:\n  $ stele signer hand-over --data ./data --out log.hand-over')
+    .action((options: { out: string }, command: Command) =>
+      withLog(command, async (store, config) => {
+        const { origin } = await requireHead(store)
+        handOver(stateFiles(config, origin).guardFile, origin, randomGuardId(), (record) => writeSecretFile(options.out, formatHandOver(record).trimEnd()))
+        say(`this machine signs no more for ${origin}. Move ${options.out} and the key to the next one, and run there: stele signer take-over`)
+      }),
+    )
+}
+
+function takeOverCommand(): Command {
+  return addSettings(new Command('take-over'), SIGNER_SETTINGS)
+    .description('On the machine that shall sign from now on, with the key in place: make the guard of a hand-over, and name it in the database.')
+    .argument('<file>', 'what `stele signer hand-over` wrote')
+    .addHelpText('after', '\nExample:\n  $ stele signer take-over log.hand-over --key log.key --database-url postgres://localhost/stele')
+    .action((file: string, _options, command: Command) =>
+      withLog(command, async (store, config) => {
+        const record = parseHandOver(readFileSync(file, 'utf8'))
+        const files = stateFiles(config, record.origin)
+        await takeOver(store, [readKey(files.keyFile, record.origin)], files.guardFile, record)
+        say(`this machine signs for ${record.origin}: its guard is ${files.guardFile}`)
+      }),
+    )
+}
+
+function adoptCommand(): Command {
+  return addSettings(new Command('adopt'), SIGNER_SETTINGS)
+    .description(
+      'Where the guard is lost for ever: make a new one. It remembers the largest checkpoint that is published or named here, and nothing that was signed after it, so ask everybody who may hold a newer one (mirrors, witnesses) first.',
+    )
+    .requiredOption('--guard-is-lost', 'says that no machine holds the old guard any more')
+    .option('--checkpoint <url or file>', 'a checkpoint that somebody else holds; can be repeated', collect)
+    .addHelpText('after', '\nExample:\n  $ stele signer adopt --guard-is-lost --checkpoint https://mirror.example --key log.key')
+    .action((options: { checkpoint?: readonly string[] }, command: Command) =>
+      withLog(command, async (store, config) => {
+        const { origin } = await requireHead(store)
+        const files = stateFiles(config, origin)
+        const notes = await Promise.all((options.checkpoint ?? []).map(readNote))
+        const { size } = await adoptSigner(store, [readKey(files.keyFile, origin)], files.guardFile, origin, randomGuardId(), notes)
+        say(`this machine signs for ${origin}: the new guard ${files.guardFile} remembers the checkpoint of size ${size}`)
+      }),
+    )
+}
+
+async function withLog(command: Command, work: (store: Store, config: Config) => Promise<void>): Promise<void> {
+  const config = readConfig(flagsOf(command))
+  await using database = await openDatabase(config)
+  await work(database.store, config)
+}
+
+function describeGuard(path: string, origin: string): string {
+  try {
+    using guard = openGuard(path, origin)
+    return `guard ${guard.id}, last signed size ${guard.last().size} (${path})`
+  } catch (error) {
+    if (error instanceof GuardError) return error.message
+    throw error
+  }
+}
+
+function readNote(place: string): Promise<string> {
+  if (/^https?:/.test(place)) return httpTileReader(place).checkpoint()
+  try {
+    return Promise.resolve(readFileSync(place, 'utf8'))
+  } catch (error) {
+    throw new UsageError(`--checkpoint: ${error instanceof Error ? error.message : String(error)}`)
+  }
+}

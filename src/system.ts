@@ -1,0 +1,30 @@
+// The real clock and the log lines: what the composition root hands to everybody who asks for time or a place for words.
+
+import { performance } from 'node:perf_hooks'
+import { setTimeout as delay } from 'node:timers/promises'
+import { destination, pino, stdSerializers } from 'pino'
+import type { Config } from './config.ts'
+import type { Clock, LogLine } from './log/ports.ts'
+
+/** The machine's clocks. */
+export const systemClock: Clock = {
+  now: () => performance.now(),
+  timeOfDay: () => Date.now(),
+  async sleep(ms, signal) {
+    if (ms <= 0) return
+    try {
+      await delay(ms, undefined, { ...(signal === undefined ? {} : { signal }), ref: true })
+    } catch {
+      // Aborted: the caller looks at its signal.
+    }
+  },
+}
+
+/** JSON lines on stderr, written at once, at `level` and above. Errors are given under the field `error`. */
+export function openLogLines(level: Config['logLevel']): LogLine {
+  const logger = pino(
+    { level, base: null, timestamp: () => `,"time":"${new Date().toISOString()}"`, formatters: { level: (label) => ({ level: label }) }, serializers: { error: stdSerializers.err } },
+    destination({ fd: 2, sync: true }),
+  )
+  return (level, fields, words) => logger[level](fields, words)
+}
