@@ -1,0 +1,33 @@
+// Operations that a directory exports by sequence number, a thousand in an answer, to one reader and to four.
+//
+// node bench/export.ts [--runs 5] [--seconds 3] [--operations 20000] [--profile FOLDER]
+
+import { directoryClient, EXPORT_PAGE } from '../src/client/directory-client.ts'
+import { medianOf, printTable, readOptions } from './harness.ts'
+import { get, startGenerator } from './load.ts'
+import { importLedger, newPlace, serve } from './server.ts'
+
+const options = readOptions(20_000)
+await using place = newPlace()
+const records = await importLedger(place, options.operations)
+await using served = await serve(place, options.profile)
+using generator = startGenerator()
+
+// Whole pages only, so that each answer is a thousand operations; and all of them are there.
+const pages = Math.floor(records.length / EXPORT_PAGE)
+if (pages === 0) throw new Error(`--operations: an export needs ${EXPORT_PAGE} operations or more`)
+let lines = 0
+for await (const page of directoryClient(served.url).exportPages(0)) lines += page.length
+if (lines !== records.length) throw new Error(`the export has ${lines} of ${records.length} operations`)
+
+const requests = Array.from({ length: pages }, (_, page) => get(`/export?after=${page * EXPORT_PAGE}&count=${EXPORT_PAGE}`))
+const rows = []
+for (const connections of [1, 4]) {
+  const figures = await medianOf(options.runs, async () => {
+    const { figures } = await generator.load(served, { connections, seconds: options.seconds, repeat: true, requests })
+    const { 'a second': pages = 0, 'a CPU second': pagesOfCpu = 0, ...rest } = figures
+    return { 'a second': pages * EXPORT_PAGE, 'a CPU second': pagesOfCpu * EXPORT_PAGE, ...rest }
+  })
+  rows.push({ name: `${connections} reader${connections === 1 ? '' : 's'}`, figures })
+}
+printTable(`Export of ${records.length} operations`, options, rows)
