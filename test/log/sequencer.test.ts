@@ -1,0 +1,130 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { findSigner } from '../../src/core/plc/signature.ts'
+import { WRITER_LIMITS } from '../../src/log/limits.ts'
+import { UNOBSERVED } from '../../src/log/ports.ts'
+import { SubmissionPool, UnavailableError } from '../../src/log/pool.ts'
+import { runSequencer } from '../../src/log/sequencer.ts'
+import type { Store } from '../../src/storage/store.ts'
+import { Tip } from '../../src/storage/tip.ts'
+import { interfereStore, Life } from '../support/interfere.ts'
+import { person } from '../support/people.ts'
+import { newLog, openWriter, type Remains, type Writer } from '../support/writer.ts'
+
+const people = Array.from({ length: 9 }, (_, i) => person(`sequenced ${i}`, 1))
+
+describe('a round with long histories', () => {
+  let remains: Remains & Disposable
+  let writer: Writer
+  let rounds: number[]
+  beforeEach(async () => {
+    remains = await newLog()
+    rounds = []
+  })
+  afterEach(async () => {
+    await writer.check(remains.store)
+    await writer[Symbol.asyncDispose]()
+    remains[Symbol.dispose]()
+  })
+
+  // A store that has too much history for more than `most` identities at once, and counts the identities of each round.
+  async function open(most: number): Promise<void> {
+    const store: Store = {
+      ...interfereStore(remains.store, new Life(), {}),
+      async history(dids, from, limit) {
+        const [row] = await remains.store.entries(0, 1)
+        if (dids.length > most && row !== undefined) return Array.from({ length: (limit ?? 0) + 1 }, () => row)
+        expect(limit).toBe(dids.length === 1 ? undefined : WRITER_LIMITS.maxHistory)
+        rounds.push(dids.length)
+        return remains.store.history(dids, from, limit)
+      },
+    }
+    writer = await openWriter({ ...remains, store })
+    const [first] = people
+    if (first !== undefined) await writer.submit(first.did, first.genesis)
+    rounds = []
+  }
+
+  const submitAll = () => Promise.all(people.map((p) => writer.submit(p.did, p.genesis).then(({ index }) => index)))
+
+  it('takes fewer operations, and the others in their order', async () => {
+    await open(3)
+    expect(await submitAll()).toEqual(people.map((_, i) => i))
+    expect(rounds).toEqual([3, 3, 3])
+  })
+
+  it('takes one identity alone however long its history is', async () => {
+    await open(1)
+    expect(await submitAll()).toEqual(people.map((_, i) => i))
+    expect(rounds).toEqual(people.map(() => 1))
+  })
+
+  it('keeps operations of one identity in their order over the rounds that it makes', async () => {
+    await open(1)
+    const [p = person('p'), q = person('q')] = people.slice(1)
+    const update = p.update(p.genesis)
+    const answers = await Promise.all([p.genesis, q.genesis, update].map((operation) => writer.submit(operation === q.genesis ? q.did : p.did, operation)))
+    expect(answers).toEqual([{ index: 1 }, { index: 2 }, { index: 3 }])
+  })
+
+  it('still takes what was put back after the pool has closed', async () => {
+    await open(2)
+    const answers = submitAll()
+    await writer[Symbol.asyncDispose]()
+    expect(await answers).toEqual(people.map((_, i) => i))
+    await expect(writer.submit('', (people[0] ?? person('nobody')).genesis)).rejects.toThrow(UnavailableError)
+  })
+})
+
+describe('several processes on one database', () => {
+  let remains: Remains & Disposable
+  let second: SubmissionPool
+  let secondTip: Tip
+  let ended: Promise<void>
+  beforeEach(async () => {
+    remains = await newLog()
+    // A second one without the guard: it accepts and does not sign.
+    second = new SubmissionPool({ maxSubmissions: 10 })
+    secondTip = new Tip()
+    const verify: Parameters<typeof runSequencer>[0]['verify'] = async (questions) => questions.map((question) => (question === null ? undefined : findSigner(question)))
+    ended = runSequencer({ store: remains.store, tip: secondTip, pool: second, verify, clock: remains.clock, maxClockSkewMs: 10_000, observer: UNOBSERVED, log: () => undefined })
+  })
+  afterEach(async () => {
+    second.close()
+    await ended
+    remains[Symbol.dispose]()
+  })
+
+  it('accept what belongs together though each knows only half of it', async () => {
+    await using writer = await openWriter(remains)
+    const p = person('shared')
+    const update = p.update(p.genesis, { key: 2 })
+    const recovery = p.update(p.genesis, { key: 1 })
+    expect(await writer.submit(p.did, p.genesis)).toEqual({ index: 0 })
+    expect(await second.submit(p.did, update, secondTip.durable)).toEqual({ index: 1 })
+    expect(secondTip.durable).toBe(2)
+    // The first has not seen the update: for all that it knows this is one too.
+    await expect(writer.submit(p.did, recovery)).rejects.toThrow(/does not match the most recent operation/)
+    expect(await writer.submit(p.did, recovery)).toEqual({ index: 2 })
+    await writer.check()
+  })
+
+  it('are not mistaken for a database that went back by one that looks for its round meanwhile', async () => {
+    const [p = person('p'), q = person('q')] = people
+    let transactions = 0
+    const store = interfereStore(remains.store, new Life(), {
+      // The first reply is lost. While that of the search is on its way the other process writes, and this one hears of it.
+      async after(call) {
+        if (call !== 'underHead') return
+        if (++transactions === 1) throw new Error('lost')
+        if (transactions > 2) return
+        const { index } = await second.submit(q.did, q.genesis, secondTip.durable)
+        writer.tip.advanceDurable(index + 1)
+      },
+    })
+    await using writer = await openWriter({ ...remains, store })
+    expect(await writer.submit(p.did, p.genesis)).toEqual({ index: 0 })
+    expect(writer.tip.durable).toBe(2)
+    expect(await writer.submit(p.did, p.update(p.genesis))).toEqual({ index: 2 })
+    await writer.check()
+  })
+})

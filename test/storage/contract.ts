@@ -1,0 +1,529 @@
+// What every store must do, as the comments of the port say it.
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import { describe, expect, it } from 'vitest'
+import { parseCid } from '../../src/core/encoding/cid.ts'
+import { TILE_WIDTH } from '../../src/core/tlog/tile.ts'
+import {
+  LogExistsError,
+  NoLogError,
+  StaleHeadError,
+  StalePublicationError,
+  StaleSignerError,
+  type Append,
+  type EntryRow,
+  type Head,
+  type Store,
+} from '../../src/storage/store.ts'
+import { naiveLeafHash, naiveRoot } from '../support/naive-tree.ts'
+import { didNamed, entryNamed, plain, round, type Draft } from './rows.ts'
+
+const VKEYS = ['example.com/log+11111111+AQ==', 'example.com/log+22222222+Bg==, "quoted" {\\}']
+
+/** Runs the suite. `open` gives an empty store, and further handles on what it holds (for a store in memory, itself). */
+export function storeContract(open: () => Promise<{ readonly store: Store; readonly again: () => Promise<Store> }>): void {
+  async function withLog(): Promise<Store> {
+    const { store } = await open()
+    await store.create({ origin: 'example.com/log', guardId: 'guard', vkeys: VKEYS })
+    return store
+  }
+
+  describe('the log', () => {
+    it('is created once, empty, and keeps its name', async () => {
+      const { store, again } = await open()
+      await store.ping()
+      expect(await store.head()).toBeNull()
+      expect(await store.publication()).toBeNull()
+      await store.create({ origin: 'example.com/log', guardId: 'guard', vkeys: VKEYS })
+      const empty = { origin: 'example.com/log', guardId: 'guard', vkeys: VKEYS, size: 0, root: naiveRoot([]), edge: { size: 0, hashes: [] }, clock: { lastNative: null } }
+      expect(await store.head()).toEqual(empty)
+      await expect(store.create({ origin: 'example.com/other', guardId: 'other', vkeys: [] })).rejects.toThrow(LogExistsError)
+      expect(await (await again()).head()).toEqual(empty)
+    })
+
+    it('is not appended to before it is created', async () => {
+      const { store } = await open()
+      await expect(store.underHead(async () => 'reached')).rejects.toThrow(NoLogError)
+    })
+
+    it('is created by one of two that try at once', async () => {
+      const { store, again } = await open()
+      const other = await again()
+      const outcomes = await Promise.allSettled([store.create({ origin: 'a', guardId: 'a', vkeys: [] }), other.create({ origin: 'b', guardId: 'b', vkeys: [] })])
+      expect(outcomes.map((outcome) => outcome.status).sort()).toEqual(['fulfilled', 'rejected'])
+    })
+  })
+
+  describe('the record of the signer', () => {
+    it('is replaced by whoever knows the one before', async () => {
+      const { store, again } = await open()
+      await store.create({ origin: 'example.com/log', guardId: 'guard', vkeys: VKEYS })
+      const before = await put(store, plain(2))
+      await store.setSigner('guard', { guardId: 'guard', vkeys: VKEYS.slice(1) })
+      expect(await (await again()).head()).toEqual({ origin: 'example.com/log', guardId: 'guard', vkeys: VKEYS.slice(1), ...before.to })
+      await store.setSigner('guard', { guardId: 'another', vkeys: [] })
+      expect(await (await again()).head()).toEqual({ origin: 'example.com/log', guardId: 'another', vkeys: [], ...before.to })
+    })
+
+    it('stays, where another one is recorded than was thought', async () => {
+      const store = await withLog()
+      const before = await store.head()
+      await expect(store.setSigner('other', { guardId: 'mine', vkeys: [] })).rejects.toThrow(StaleSignerError)
+      expect(await store.head()).toEqual(before)
+    })
+
+    it('is none before the log is created', async () => {
+      const { store } = await open()
+      await expect(store.setSigner('guard', { guardId: 'guard', vkeys: [] })).rejects.toThrow(NoLogError)
+    })
+
+    it('is taken over by one of two that try at once, and no round is lost', async () => {
+      const { store, again } = await open()
+      await store.create({ origin: 'example.com/log', guardId: 'guard', vkeys: VKEYS })
+      const other = await again()
+      const rounds = [put(store, plain(2)), put(other, plain(1))]
+      const outcomes = await Promise.allSettled([store.setSigner('guard', { guardId: 'a', vkeys: [] }), other.setSigner('guard', { guardId: 'b', vkeys: [] })])
+      await Promise.all(rounds)
+      expect(outcomes.map((outcome) => outcome.status).sort()).toEqual(['fulfilled', 'rejected'])
+      expect(await store.head()).toMatchObject({ size: 3, guardId: outcomes[0].status === 'fulfilled' ? 'a' : 'b', vkeys: [] })
+    })
+  })
+
+  describe('whoever watches', () => {
+    /** Longer than any test. */
+    const NEVER_MS = 1_000_000
+
+    it('is called at the beginning, but not before watch has returned', async () => {
+      const store = await withLog()
+      let calls = 0
+      await using stack = new AsyncDisposableStack()
+      stack.use(store.watch(() => calls++, NEVER_MS))
+      expect(calls).toBe(0)
+      await expect.poll(() => calls).toBeGreaterThan(0)
+    })
+
+    it('is called soon after each round, publication and change of the signer, by whomever, and finds what was committed', async () => {
+      const { store, again } = await open()
+      await store.create({ origin: 'example.com/log', guardId: 'guard', vkeys: VKEYS })
+      const other = await again()
+      const seen: unknown[] = []
+      const look = (): void => {
+        Promise.all([store.head(), store.publication()]).then(([head, publication]) => seen.push([head?.size, publication?.size, head?.guardId]), () => {})
+      }
+      await using stack = new AsyncDisposableStack()
+      stack.use(store.watch(look, NEVER_MS))
+      for (const [size, by] of [store, other, store, other].entries()) {
+        await put(by, plain(1))
+        await expect.poll(() => seen.at(-1), { interval: 2 }).toEqual([size + 1, size === 0 ? undefined : size, 'guard'])
+        await by.publish({ size: size + 1, root: naiveRoot([]), note: 'note\n', publishedAt: 0 })
+        await expect.poll(() => seen.at(-1), { interval: 2 }).toEqual([size + 1, size + 1, 'guard'])
+      }
+      await other.setSigner('guard', { guardId: 'another', vkeys: [] })
+      await expect.poll(() => seen.at(-1), { interval: 2 }).toEqual([4, 4, 'another'])
+    })
+
+    it('is called again and again where nothing moves', async () => {
+      const store = await withLog()
+      const times: number[] = []
+      await using stack = new AsyncDisposableStack()
+      stack.use(store.watch(() => times.push(performance.now()), 20))
+      await expect.poll(() => times.length, { interval: 5 }).toBeGreaterThan(8)
+    })
+
+    it('may be several, each of whom is called', async () => {
+      const store = await withLog()
+      const calls = [0, 0, 0]
+      const watches = calls.map((_, which) => store.watch(() => (calls[which] = (calls[which] ?? 0) + 1), NEVER_MS))
+      await expect.poll(() => Math.min(...calls)).toBeGreaterThan(0)
+      await watches[1]?.[Symbol.asyncDispose]()
+      await sleep(50)
+      const before = [...calls]
+      await put(store, plain(1))
+      await expect.poll(() => calls.map((count, which) => count > (before[which] ?? 0))).toEqual([true, false, true])
+      await Promise.all(watches.map((watching) => watching[Symbol.asyncDispose]()))
+    })
+
+    it('is not called any more once that is disposed, even where it is disposed at once', async () => {
+      const store = await withLog()
+      let calls = 0
+      const watching = store.watch(() => calls++, 1)
+      await Promise.all([watching[Symbol.asyncDispose](), watching[Symbol.asyncDispose]()])
+      await put(store, plain(1))
+      await sleep(20)
+      expect(calls).toBe(0)
+    })
+  })
+
+  describe('a change', () => {
+    it('gives every field of every row and of the head back as it was', async () => {
+      const store = await withLog()
+      const drafts: Draft[] = [
+        { signer: 4, createdAt: 0, entry: new Uint8Array(65_535).fill(7) },
+        { nullified: true, createdAt: 8_640_000_000_000_000 },
+        { rejected: 'MISORDERED', did: didNamed('someone') },
+        { rejected: 'MALFORMED_ENTRY', did: '', cid: '', createdAt: 0, entry: new Uint8Array() },
+        { createdAt: -1, entry: Uint8Array.of(0, 0x5c, 0x22, 0x27, 0xff) },
+      ]
+      const append = await put(store, drafts)
+      expect(await store.entries(0, 5)).toEqual(append.entries)
+      expect(await store.head()).toEqual({ origin: 'example.com/log', guardId: 'guard', vkeys: VKEYS, ...append.to })
+    })
+
+    it('keeps a log whose entries are all sourced without a native time', async () => {
+      const store = await withLog()
+      await store.underHead(async (held) => {
+        const change = round(held.head, plain(1))
+        await held.append({ ...change, to: { ...change.to, clock: { lastNative: null } } })
+      })
+      expect((await store.head())?.clock).toEqual({ lastNative: null })
+    })
+
+    it('may be of thousands of entries', async () => {
+      const store = await withLog()
+      const append = await put(store, plain(3_000))
+      expect(await store.entries(0, 3_000)).toEqual(append.entries)
+    })
+
+    it('may be empty', async () => {
+      const store = await withLog()
+      await put(store, plain(2))
+      const before = await store.head()
+      await put(store, [])
+      expect(await store.head()).toEqual(before)
+    })
+
+    it('marks earlier entries nullified', async () => {
+      const store = await withLog()
+      await put(store, plain(4))
+      await put(store, [{}], [1, 2])
+      const rows = await store.entries(0, 9)
+      expect(rows.map((row) => row.nullified)).toEqual([false, true, true, false, false])
+    })
+
+    it('stores tiles that are the tree, whatever the rounds', async () => {
+      const store = await withLog()
+      const leaves: Uint8Array[] = []
+      for (const count of [1, 1, 253, 1, 1, 255, 256, 300, 1, 2]) {
+        const { entries } = await put(store, plain(count))
+        leaves.push(...entries.map((row) => naiveLeafHash(row.entry)))
+        const head = await store.head()
+        expect(head?.size).toBe(leaves.length)
+        expect(head?.root).toEqual(naiveRoot(leaves))
+      }
+      const full = Array.from({ length: Math.floor(leaves.length / TILE_WIDTH) }, (_, i) => naiveRoot(leaves.slice(i * TILE_WIDTH, (i + 1) * TILE_WIDTH)))
+      const asked = [
+        { level: 1, index: 0, width: 1 },
+        { level: 0, index: 4, width: 256 },
+        { level: 0, index: 0, width: 3 },
+        { level: 2, index: 0, width: 1 },
+        { level: 0, index: 99, width: 256 },
+        { level: 1, index: 0, width: 1 },
+      ]
+      const tiles = await store.tiles(asked)
+      const expected = [full, leaves.slice(1_024), leaves.slice(0, 256), [], [], full]
+      expect(tiles).toEqual(expected.map((hashes) => new Uint8Array(hashes.flatMap((hash) => [...hash]))))
+      expect(await store.tiles([])).toEqual([])
+    })
+
+    it('is refused, and changes nothing, where the head has another size or root', async () => {
+      const store = await withLog()
+      const stale = round(await headOf(store), plain(1))
+      await put(store, plain(300))
+      const head = await headOf(store)
+      const otherRoot = { ...round(head, plain(1)), from: { size: head.size, root: naiveRoot([]) } }
+      for (const change of [stale, otherRoot]) await refused(store, change, StaleHeadError)
+    })
+
+    it('is refused, and changes nothing, where a tile has another length', async () => {
+      const store = await withLog()
+      await put(store, plain(300))
+      const change = round(await headOf(store), plain(3))
+      const [tile] = change.tiles
+      if (tile === undefined) throw new Error('a change has a tile')
+      for (const offset of [0, 32, 43, 45, 64]) await refused(store, { ...change, tiles: [{ ...tile, offset }] }, StaleHeadError)
+      await refused(store, { ...change, tiles: [{ ...tile, index: 7 }] }, StaleHeadError)
+    })
+
+    it('is refused, and changes nothing, where it is not whole', async () => {
+      const store = await withLog()
+      await put(store, plain(2))
+      const head = await headOf(store)
+      const good = round(head, plain(2))
+      const bad: Append[] = [
+        { ...good, entries: good.entries.slice(1) },
+        { ...good, entries: good.entries.toReversed() },
+        { ...good, nullified: [2] },
+        round(head, [{ did: 'did:web:example.com' }]),
+        round(head, [{ did: 'did:plc:short' }]),
+        round(head, [{ did: '' }]),
+        round(head, [{ signer: null }]),
+        round(head, [{ createdAt: 0.5 }]),
+      ]
+      for (const change of bad) await refused(store, change, Error)
+    })
+
+    it('that failed is not committed even where the work goes on', async () => {
+      const store = await withLog()
+      const stale = round(await headOf(store), plain(1))
+      await put(store, plain(1))
+      const before = await snapshot(store)
+      const swallowing = store.underHead((held) => held.append(stale).catch(() => {}))
+      await expect(swallowing).rejects.toThrow(StaleHeadError)
+      expect(await snapshot(store)).toEqual(before)
+    })
+  })
+
+  describe('the head, while it is held', () => {
+    it('rolls all back where the work throws, and gives what was thrown', async () => {
+      const store = await withLog()
+      await put(store, plain(3))
+      const before = await snapshot(store)
+      const thrown = new Error('of the work')
+      const outcome = store.underHead(async (held) => {
+        await held.append(round(held.head, plain(2), [0]))
+        throw thrown
+      })
+      await expect(outcome).rejects.toBe(thrown)
+      expect(await snapshot(store)).toEqual(before)
+      await put(store, plain(1))
+    })
+
+    it('gives what the work gives', async () => {
+      const store = await withLog()
+      expect(await store.underHead(async ({ head }) => head.origin)).toBe('example.com/log')
+    })
+
+    it('is held by one at a time, each of whom sees what the one before has done', async () => {
+      const { store, again } = await open()
+      await store.create({ origin: 'example.com/log', guardId: 'guard', vkeys: VKEYS })
+      const stores = [store, await again(), await again()]
+      let holders = 0
+      const sizes: number[] = []
+      const append = (which: number) =>
+        (stores[which % 3] ?? store).underHead(async (locked) => {
+          expect(++holders).toBe(1)
+          sizes.push(locked.head.size)
+          await sleep(2)
+          await locked.append(round(locked.head, plain(which % 4)))
+          holders--
+          return which % 4
+        })
+      const added = await Promise.all(Array.from({ length: 16 }, (_, which) => append(which)))
+      const total = added.reduce((sum, count) => sum + count, 0)
+      expect(sizes).toEqual(sizes.toSorted((a, b) => a - b))
+      expect((await store.head())?.size).toBe(total)
+      const rows = await store.entries(0, 1_000)
+      expect(rows.map((row) => row.index)).toEqual(Array.from({ length: total }, (_, index) => index))
+      expect((await store.head())?.root).toEqual(naiveRoot(rows.map((row) => naiveLeafHash(row.entry))))
+    })
+
+    it('lets others read what is committed, and nothing else', async () => {
+      const store = await withLog()
+      await put(store, plain(2))
+      await store.underHead(async (held) => {
+        const before = await snapshot(store)
+        await held.append(round(held.head, plain(2), [1]))
+        expect(await snapshot(store)).toEqual(before)
+      })
+      expect((await snapshot(store)).rows).toHaveLength(4)
+    })
+
+    it('shows the work its own change', async () => {
+      const store = await withLog()
+      const did = didNamed('someone')
+      await put(store, [{ did }, {}, { did }])
+      const seen = await store.underHead(async (held) => {
+        const before = await held.history([did], 1)
+        await held.append(round(held.head, [{ did }, {}], [2]))
+        return { before, after: await held.history([did], 0) }
+      })
+      expect(seen.before.map((row) => row.index)).toEqual([2])
+      expect(seen.after.map((row) => [row.index, row.nullified])).toEqual([
+        [0, false],
+        [2, true],
+        [3, false],
+      ])
+      expect(await store.history([did], 0)).toEqual(seen.after)
+    })
+
+    it('takes one change', async () => {
+      const store = await withLog()
+      const twice = store.underHead(async (held) => {
+        const change = round(held.head, plain(1))
+        await held.append(change)
+        await held.append(change)
+      })
+      await expect(twice).rejects.toThrow('one change a transaction')
+      expect((await store.head())?.size).toBe(0)
+    })
+
+    it('is of no use afterwards', async () => {
+      const store = await withLog()
+      const locked = await store.underHead(async (held) => held)
+      await expect(locked.append(round(locked.head, plain(1)))).rejects.toThrow()
+      expect((await store.head())?.size).toBe(0)
+    })
+
+    it('reads a clock that goes on inside the transaction', async () => {
+      const store = await withLog()
+      const [first, second] = await store.underHead(async (held) => {
+        const before = await held.now()
+        await sleep(30)
+        return [before, await held.now()]
+      })
+      expect(Number.isInteger(first)).toBe(true)
+      expect(Math.abs(first - Date.now())).toBeLessThan(5_000)
+      expect(second - first).toBeGreaterThanOrEqual(25)
+    })
+  })
+
+  describe('reading', () => {
+    it('gives the entries that exist of a range', async () => {
+      const store = await withLog()
+      const { entries } = await put(store, plain(5))
+      for (const [start, end] of [[0, 5], [1, 3], [3, 99], [5, 9], [2, 2], [4, 1]] as const) {
+        expect(await store.entries(start, end)).toEqual(end > start ? entries.slice(start, end) : [])
+      }
+    })
+
+    it('gives the history of DIDs in the order of the log, rejected entries included', async () => {
+      const store = await withLog()
+      const [a, b, c] = [didNamed('a'), didNamed('b'), didNamed('c')]
+      const { entries } = await put(store, [{ did: a }, { did: c }, { did: b }, { did: a, rejected: 'MISORDERED' }, { did: b }, { did: a }])
+      const of = async (dids: readonly string[], from: number) => (await store.history(dids, from)).map((row) => row.index)
+      expect(await of([b, a], 0)).toEqual([0, 2, 3, 4, 5])
+      expect(await of([a, a, didNamed('unknown'), 'did:web:example.com', ''], 0)).toEqual([0, 3, 5])
+      expect(await of([a, c], 3)).toEqual([3, 5])
+      expect(await of([], 0)).toEqual([])
+      expect(await store.history([c], 0)).toEqual([entries[1]])
+    })
+
+    it('gives a history that is longer than wanted up to one entry more, so that it shows', async () => {
+      const store = await withLog()
+      const [a, b] = [didNamed('a'), didNamed('b')]
+      const { entries } = await put(store, [{ did: a }, { did: b }, { did: a }, { did: b }, {}, { did: a }])
+      const whole = entries.filter((row) => row.did === a || row.did === b)
+      for (const most of [0, 1, 3, 4, 5, 6]) {
+        const rows = await store.history([b, a], 0, most)
+        expect(rows).toHaveLength(Math.min(5, most + 1))
+        for (const row of rows) expect(whole).toContainEqual(row)
+        expect(rows).toEqual(rows.toSorted((x, y) => x.index - y.index))
+      }
+      expect(await store.history([a, b], 2, 3)).toEqual(whole.slice(2))
+      expect(await store.history([a, b], 2, 2)).toEqual(whole.slice(2))
+    })
+
+    it('finds the newest entry of a DID that is in effect', async () => {
+      const store = await withLog()
+      const did = didNamed('someone')
+      const { entries } = await put(store, [{ did }, { did }, { did }, { did, rejected: 'MISORDERED' }, {}])
+      expect(await store.newest(did)).toEqual(entries[2])
+      await put(store, [{}], [1, 2])
+      expect(await store.newest(did)).toEqual(entries[0])
+      await put(store, [{ did }])
+      expect((await store.newest(did))?.index).toBe(6)
+      for (const unknown of [didNamed('unknown'), 'did:web:example.com', '']) expect(await store.newest(unknown)).toBeNull()
+    })
+
+    it('finds the newest entries of many DIDs that are in effect, once each', async () => {
+      const store = await withLog()
+      const [a, b, c, none] = [didNamed('a'), didNamed('b'), didNamed('c'), didNamed('none')]
+      const { entries } = await put(store, [{ did: a }, { did: b }, { did: a }, { did: c, rejected: 'MISORDERED' }, { did: b }, { did: b, rejected: 'MISORDERED' }, {}])
+      await put(store, [{}], [4])
+      const asked = [b, none, a, 'did:web:example.com', c, '', a, b]
+      const found = await store.newestOf(asked)
+      expect(found.toSorted((x, y) => x.index - y.index)).toEqual([entries[1], entries[2]])
+      for (const row of found) expect(await store.newest(row.did)).toEqual(row)
+      expect(await store.newestOf([])).toEqual([])
+      expect(await store.newestOf(['', 'did:web:example.com', none])).toEqual([])
+    })
+
+    it('exports what is not rejected, in the order of the log', async () => {
+      const store = await withLog()
+      await put(store, [{}, { rejected: 'MISORDERED' }, { nullified: true }, {}, { rejected: 'MALFORMED_ENTRY', did: '', cid: '' }, {}])
+      const of = async (from: number, to: number, count: number) => (await store.exportFrom(from, to, count)).map((row) => row.index)
+      expect(await of(0, 6, 10)).toEqual([0, 2, 3, 5])
+      expect(await of(1, 6, 2)).toEqual([2, 3])
+      expect(await of(0, 3, 10)).toEqual([0, 2])
+      expect(await of(4, 6, 10)).toEqual([5])
+      expect(await of(6, 6, 10)).toEqual([])
+    })
+
+    it('exports by time, equal times by the text of the CID, wherever a page ends', async () => {
+      const store = await withLog()
+      const times = [5, 1, 5, 9, 5, 5, 0, 5, 9, 5, 5, 7, 5, 5, 5]
+      const drafts = times.map((createdAt, i): Draft => (i === 7 ? { createdAt, rejected: 'MISORDERED' } : { createdAt }))
+      const { entries } = await put(store, drafts)
+      const cids = entries.map((row) => row.cid)
+      const byDigest = cids.toSorted((a, b) => Buffer.compare(parseCid(a), parseCid(b)))
+      expect(byDigest).not.toEqual(cids.toSorted())
+      for (const to of [0, 3, 9, 15]) {
+        for (const after of [null, -1, 0, 4, 5, 9]) {
+          const expected = entries
+            .filter((row) => row.index < to && row.rejected === null && (after === null || row.createdAt > after))
+            .toSorted((a, b) => a.createdAt - b.createdAt || Buffer.compare(Buffer.from(a.cid), Buffer.from(b.cid)))
+          for (const count of [1, 2, 4, 5, 8, 11, 12, 14, 50]) expect(await store.exportAfter(after, to, count)).toEqual(expected.slice(0, count))
+        }
+      }
+    })
+  })
+
+  describe('the published checkpoint', () => {
+    const [rootA, rootB] = [naiveRoot([naiveLeafHash(entryNamed('a'))]), naiveRoot([naiveLeafHash(entryNamed('b'))])]
+
+    it('is replaced by a larger one, or by the same tree with another note', async () => {
+      const store = await withLog()
+      for (const [size, note] of [[0, 'empty\n'], [3, 'first\n'], [3, 'with a cosignature — ü\n'], [9, 'larger\n']] as const) {
+        const publication = { size, root: rootA, note, publishedAt: 1_700_000_000_000 + size }
+        await store.publish(publication)
+        expect(await store.publication()).toEqual(publication)
+      }
+    })
+
+    it('never goes back, nor to another tree of its size', async () => {
+      const store = await withLog()
+      const publication = { size: 5, root: rootA, note: 'five\n', publishedAt: 1 }
+      await store.publish(publication)
+      await expect(store.publish({ ...publication, size: 4, note: 'four\n' })).rejects.toThrow(StalePublicationError)
+      await expect(store.publish({ ...publication, root: rootB })).rejects.toThrow(StalePublicationError)
+      expect(await store.publication()).toEqual(publication)
+    })
+
+    it('is the largest of many that are published at once', async () => {
+      const { store, again } = await open()
+      const stores = [store, await again()]
+      const sizes = [4, 9, 2, 7, 1, 8, 3]
+      await Promise.allSettled(sizes.map((size, i) => (stores[i % 2] ?? store).publish({ size, root: rootA, note: `${size}\n`, publishedAt: size })))
+      expect((await store.publication())?.size).toBe(9)
+    })
+  })
+}
+
+async function put(store: Store, drafts: readonly Draft[], nullified: readonly number[] = []): Promise<Append> {
+  return store.underHead(async (locked) => {
+    const change = round(locked.head, drafts, nullified)
+    await locked.append(change)
+    return change
+  })
+}
+
+async function headOf(store: Store): Promise<Head> {
+  return store.underHead(async ({ head }) => head)
+}
+
+async function refused(store: Store, change: Append, kind: new (message?: string) => Error): Promise<void> {
+  const before = await snapshot(store)
+  await expect(store.underHead((held) => held.append(change))).rejects.toThrow(kind)
+  expect(await snapshot(store)).toEqual(before)
+}
+
+interface Snapshot {
+  readonly head: Head | null
+  readonly rows: readonly EntryRow[]
+  readonly tiles: readonly Uint8Array[]
+}
+
+async function snapshot(store: Store): Promise<Snapshot> {
+  const tiles = [0, 1, 7].map((index) => ({ level: 0, index, width: 256 }))
+  return { head: await store.head(), rows: await store.entries(0, 1_000_000), tiles: await store.tiles(tiles) }
+}

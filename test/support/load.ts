@@ -1,0 +1,131 @@
+// Writers that make identities and change them, never give an operation up, and remember what was acknowledged.
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import { renderJson } from '../../src/core/encoding/json.ts'
+import { didOf } from '../../src/core/plc/did.ts'
+import { operationValue, type Operation } from '../../src/core/plc/operation.ts'
+import { signOperation } from '../../src/core/plc/signature.ts'
+import { fields, signer } from './people.ts'
+
+export interface LoadOptions {
+  /** Directories that take writes; a writer goes to the next where one fails. */
+  readonly urls: readonly string[]
+  readonly writers: number
+  /** Longest pause of a writer between two operations, milliseconds. */
+  readonly pauseMs: number
+}
+
+/** What a load has seen. */
+export interface LoadFigures {
+  readonly acknowledged: number
+  /** Attempts that had to be made again. */
+  readonly retried: number
+  /** Longest time in which nothing was acknowledged to anybody, milliseconds. */
+  readonly longestOutageMs: number
+  /** Longest time from an operation's first attempt to its acknowledgement, milliseconds. */
+  readonly longestWaitMs: number
+}
+
+/** Writers at work. */
+export interface Load {
+  /** DID of each operation that was acknowledged, by CID, in the order of the acknowledgements. */
+  readonly acknowledged: ReadonlyMap<string, string>
+  /** Since this was asked last. */
+  lap(): LoadFigures
+  /** Resolves once this many more operations are acknowledged. Throws where that takes longer than `withinMs`. */
+  progress(count: number, withinMs: number): Promise<void>
+  /** Lets every writer bring its operation to an end. Throws where one was refused. */
+  finish(): Promise<void>
+}
+
+/** Operations of an identity before the next one begins: below what an hour allows. */
+const CHAIN_LENGTH = 5
+const ATTEMPT_MS = 20_000
+
+/** Sets writers to work. */
+export function startLoad({ urls, writers, pauseMs }: LoadOptions): Load {
+  const acknowledged = new Map<string, string>()
+  const stop = new AbortController()
+  let counted = 0
+  let retried = 0
+  let lastAt = performance.now()
+  let longestOutageMs = 0
+  let longestWaitMs = 0
+
+  async function deliver(did: string, operation: Operation, start: number): Promise<void> {
+    const body = renderJson(operation.value)
+    const since = performance.now()
+    for (let attempt = 0; ; attempt++) {
+      const url = urls[(start + attempt) % urls.length] ?? ''
+      const verdict = await post(`${url}/${did}`, body)
+      if (verdict === 'accepted') break
+      if (verdict !== 'again') throw new Error(`${operation.cid} of ${did} was refused: ${verdict}`)
+      retried++
+      await sleep(20 + Math.random() * 80)
+    }
+    const now = performance.now()
+    acknowledged.set(operation.cid, did)
+    longestOutageMs = Math.max(longestOutageMs, now - lastAt)
+    longestWaitMs = Math.max(longestWaitMs, now - since)
+    lastAt = now
+  }
+
+  async function write(writer: number): Promise<void> {
+    for (let n = 0; !stop.signal.aborted; n++) {
+      const chain = signedChain(`${writer}-${n}`)
+      const did = didOf(chain[0]?.bytes ?? new Uint8Array())
+      for (const operation of chain) {
+        if (stop.signal.aborted) return
+        await deliver(did, operation, writer)
+        await sleep(Math.random() * pauseMs, undefined, { signal: stop.signal }).catch(() => undefined)
+      }
+    }
+  }
+
+  const work = Promise.all(Array.from({ length: writers }, (_, writer) => write(writer)))
+  work.catch(() => undefined)
+  return {
+    acknowledged,
+    lap() {
+      const figures = { acknowledged: acknowledged.size - counted, retried, longestOutageMs: Math.round(longestOutageMs), longestWaitMs: Math.round(longestWaitMs) }
+      counted = acknowledged.size
+      retried = longestOutageMs = longestWaitMs = 0
+      return figures
+    },
+    async progress(count, withinMs) {
+      const goal = acknowledged.size + count
+      const until = performance.now() + withinMs
+      while (acknowledged.size < goal) {
+        if (performance.now() > until) throw new Error(`nobody was served for long: ${acknowledged.size} of ${goal} acknowledged after ${withinMs} ms`)
+        await Promise.race([work, sleep(10)])
+      }
+    },
+    async finish() {
+      stop.abort()
+      await work
+    },
+  }
+}
+
+// All of an identity's operations, signed before the first is sent: none depends on an answer.
+function signedChain(name: string): Operation[] {
+  const key = signer('load')
+  const rotationKeys = [key.did]
+  const chain: Operation[] = []
+  for (let i = 0; i < CHAIN_LENGTH; i++) {
+    chain.push(signOperation(operationValue(fields({ rotationKeys, alsoKnownAs: [`at://v${i}.${name}.test`], prev: chain[i - 1]?.cid ?? null })), key))
+  }
+  return chain
+}
+
+// What became of one attempt; everything but a verdict is worth another.
+async function post(url: string, body: string): Promise<string> {
+  try {
+    const response = await fetch(url, { method: 'POST', body, headers: { 'Content-Type': 'application/json' }, signal: AbortSignal.timeout(ATTEMPT_MS) })
+    const text = await response.text()
+    if (response.status === 200) return 'accepted'
+    return response.status >= 500 ? 'again' : `${response.status} ${text}`
+  } catch {
+    return 'again'
+  }
+}
