@@ -17,7 +17,7 @@ export interface AttackSays {
 }
 
 const SLOW_CONNECTIONS = 500
-const UNKNOWN_DIDS = 200_000
+const UNKNOWN_DIDS = Number(process.env['STELE_UNKNOWN_DIDS'] ?? '1000000')
 const DIDS_PER_SECOND = 3_000
 const BODY_BYTES = 50_000_000
 
