@@ -1,6 +1,7 @@
 // The log entry, the bytes of a Merkle leaf: the one place where identities meet the log. spec/log.md#entry
 
 import { decodeCbor, encodeCbor, isCborMap, type CborMap, type CborValue } from './encoding/dag-cbor.ts'
+import { concatBytes } from './encoding/text.ts'
 import { formatTimestamp, parseTimestamp } from './encoding/timestamp.ts'
 import { DirectoryError } from './errors.ts'
 import { isDid } from './plc/did.ts'
@@ -25,9 +26,12 @@ export const MAX_SOURCE_LENGTH = 256
 
 /** The leaf's bytes. Throws ENTRY_TOO_LARGE above MAX_ENTRY_BYTES, MALFORMED_ENTRY for a header that could not be read back. */
 export function encodeEntry(entry: Entry): Uint8Array {
-  checkHeader(entry)
-  const bytes = encodeCbor(new Map<string, CborValue>([...headerFields(entry), ['operation', entry.operation.value]]))
-  if (bytes.length > MAX_ENTRY_BYTES) throw new DirectoryError('ENTRY_TOO_LARGE', String(bytes.length))
+  const header = encodeEntryHeader(entry)
+  const length = header.length + OPERATION_KEY.length + entry.operation.bytes.length
+  if (length > MAX_ENTRY_BYTES) throw new DirectoryError('ENTRY_TOO_LARGE', String(length))
+  // The canonical order of keys puts `operation` last: an entry is its header, with one field more, and the operation.
+  const bytes = concatBytes(header, OPERATION_KEY, entry.operation.bytes)
+  bytes[0] = (header[0] ?? 0) + 1
   return bytes
 }
 
@@ -42,7 +46,10 @@ export function decodeEntry(bytes: Uint8Array): Entry {
     if (!isCborMap(fields)) throw new DirectoryError('MALFORMED_ENTRY', 'not a map')
     const operation = fields.get('operation')
     if (operation === undefined) throw new DirectoryError('MALFORMED_ENTRY', 'no operation')
-    return { ...readHeader(fields, 4), operation: parseOperation(operation) }
+    const header = readHeader(fields, 4)
+    // Bytes that could be decoded are canonical: the operation's are those at the end, as above.
+    const sourceBytes = header.source === null ? 0 : SOURCE_KEY.length + encodeCbor(header.source).length
+    return { ...header, operation: parseOperation(operation, bytes.subarray(OPERATION_AT + sourceBytes)) }
   })
 }
 
@@ -60,6 +67,11 @@ export function decodeEntryHeader(bytes: Uint8Array): EntryHeader {
     return readHeader(fields, 3)
   })
 }
+
+const SOURCE_KEY = encodeCbor('source')
+const OPERATION_KEY = encodeCbor('operation')
+/** Where an operation begins in an entry without a source. */
+const OPERATION_AT = 85
 
 function headerFields(header: EntryHeader): [string, CborValue][] {
   const fields: [string, CborValue][] = [
@@ -92,8 +104,8 @@ function checkHeader(header: EntryHeader): void {
   }
 }
 
-// Whatever is wrong with a leaf's bytes is one verdict, with the reason as its detail.
-function readable<T>(read: () => T): T {
+/** What reading a leaf's bytes gives: whatever is wrong with them is one verdict, MALFORMED_ENTRY, with the reason as its detail. */
+export function readable<T>(read: () => T): T {
   try {
     return read()
   } catch (error) {

@@ -66,6 +66,12 @@ const TEXTS = {
   MALFORMED_POLICY: 'Malformed policy',
   QUORUM_NOT_MET: 'Checkpoint does not meet the quorum of its policy',
   ROOT_MISMATCH: 'Entries do not lead to the root of the checkpoint',
+  MALFORMED_FRAME: 'Malformed frame of a stream',
+
+  // evidence
+  MALFORMED_EVIDENCE: 'Malformed evidence',
+  NO_CONTRADICTION: 'Nothing is proved against the log',
+  MALFORMED_ALARM: 'Malformed alarm',
 
   // questions about identities
   DID_NOT_REGISTERED: 'DID not registered',

@@ -43,6 +43,7 @@ export { formatCheckpoint, openCheckpoint, parseCheckpoint, signCheckpoint, type
 export { cosign } from './tlog/cosignature.ts'
 export { appendLeaf, decodeEdge, edgeRoot, EMPTY_EDGE, encodeEdge, type Edge } from './tlog/edge.ts'
 export { EMPTY_ROOT, HASH_BYTES, leafHash, nodeHash } from './tlog/hash.ts'
+export { openKeyStatement, signKeyStatement, type KeyStatement } from './tlog/key-statement.ts'
 export {
   formatNote,
   formatSigningKey,
@@ -60,7 +61,7 @@ export {
   type VerifiedSignature,
   type VerifierKey,
 } from './tlog/note.ts'
-export { meetsQuorum, openUnderPolicy, parsePolicy, type Policy, type PolicyGroup, type PolicyLog, type PolicyWitness } from './tlog/policy.ts'
+export { meetsQuorum, openUnderPolicy, parsePolicy, witnessesOf, type Policy, type PolicyGroup, type PolicyLog, type PolicyWitness } from './tlog/policy.ts'
 export {
   consistencyPlan,
   foldNodes,
@@ -77,8 +78,29 @@ export { bundlePath, parseTilePath, planTiles, proofFromTileList, proofFromTiles
 export { formatTlogProof, parseTlogProof, type TlogProof } from './tlog/tlog-proof.ts'
 
 export { decodeEntry, decodeEntryHeader, encodeEntry, encodeEntryHeader, MAX_SOURCE_LENGTH, type Entry, type EntryHeader } from './entry.ts'
+export { decodeFrame, encodeFrame, formatCredit, MAX_FRAME_BYTES, parseCredit, type CheckpointFrame, type EntriesFrame, type Frame, type MatchFrame } from './frame.ts'
+export { ALARM_MAGIC, alarmPart, alarmWords, formatAlarm, isAlarm, parseAlarm, partText, type Alarm, type AlarmPart } from './alarm.ts'
+export {
+  brokenRule,
+  describeContradiction,
+  EVIDENCE_MAGIC,
+  fork,
+  formatEvidence,
+  MAX_EVIDENCE_LENGTH,
+  parseEvidence,
+  proveEvidence,
+  twoRoots,
+  verifyEvidence,
+  type BrokenRule,
+  type Contradiction,
+  type Evidence,
+  type Fork,
+  type ProvenLeaf,
+  type TwoRoots,
+} from './evidence.ts'
+export { findBreach, PROVABLE_RULES, verdictOn, type Breach, type PlacedLeaf, type ProvableRule } from './evidence-rules.ts'
 export { grow, type Growth, type TileGrowth } from './growth.ts'
-export { formatReceipt, verifyReceipt, type ProvedEntry } from './receipt.ts'
+export { formatReceipt, verifyReceipt, verifyReceiptUnderPolicy, type ProvedEntry } from './receipt.ts'
 export {
   applyEntry,
   chainsFromRows,

@@ -7,6 +7,7 @@ import type { Operation } from './plc/operation.ts'
 import { openCheckpoint, type OpenedCheckpoint } from './tlog/checkpoint.ts'
 import { leafHash } from './tlog/hash.ts'
 import type { VerifierKey } from './tlog/note.ts'
+import { openUnderPolicy, type Policy } from './tlog/policy.ts'
 import { verifyInclusion } from './tlog/proof.ts'
 import { formatTlogProof, parseTlogProof } from './tlog/tlog-proof.ts'
 
@@ -28,10 +29,22 @@ export function formatReceipt(entry: Entry, index: number, proof: readonly Uint8
  * the verdicts of `openCheckpoint`, OUT_OF_RANGE or INVALID_PROOF where the operation is not proved.
  */
 export function verifyReceipt(text: string, operation: Operation, logKeys: readonly VerifierKey[]): ProvedEntry {
+  return prove(text, operation, (checkpoint) => openCheckpoint(checkpoint, logKeys))
+}
+
+/**
+ * As `verifyReceipt`, under a policy: its logs, and its quorum of witnesses. Throws also what `openUnderPolicy` throws.
+ * `notBefore`, in seconds since 1970, is how old a cosignature may be to count.
+ */
+export function verifyReceiptUnderPolicy(text: string, operation: Operation, policy: Policy, notBefore = 0): ProvedEntry {
+  return prove(text, operation, (checkpoint) => openUnderPolicy(checkpoint, policy, notBefore))
+}
+
+function prove(text: string, operation: Operation, open: (checkpoint: string) => OpenedCheckpoint): ProvedEntry {
   const { extra, index, proof, checkpoint } = parseTlogProof(text)
   if (extra === null) throw new DirectoryError('MALFORMED_PROOF', 'no extra line: which DID and time it proves is unknown')
   const entry = { ...decodeEntryHeader(extra), operation }
-  const opened = openCheckpoint(checkpoint, logKeys)
+  const opened = open(checkpoint)
   const { size, root } = opened.checkpoint
   verifyInclusion({ index, size, leaf: leafHash(encodeEntry(entry)), proof, root })
   return { entry, index, opened }

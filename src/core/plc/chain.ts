@@ -2,7 +2,7 @@
 
 import { assert, DirectoryError, verdictOf } from '../errors.ts'
 import { normalizeCid } from '../encoding/cid.ts'
-import { didOf } from './did.ts'
+import { didOfCid } from './did.ts'
 import { quote, rotationKeysOf, unsignedBytes, type Operation } from './operation.ts'
 import type { SignatureAnswer, SignatureQuestion } from './signature.ts'
 
@@ -126,7 +126,7 @@ export function parentOf(chain: Chain, operation: Operation): number | null {
 }
 
 function assertHash(did: string, operation: Operation): void {
-  const computed = didOf(operation.bytes)
+  const computed = didOfCid(operation.cid)
   if (computed !== did) throw new DirectoryError('GENESIS_HASH', computed)
 }
 

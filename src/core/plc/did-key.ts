@@ -53,10 +53,27 @@ export function formatDidKey(key: DidKey): string {
   return PREFIX + base58btc.encode(concatBytes(MULTICODECS[key.curve], key.bytes))
 }
 
-/** The curve of a verification method's key; null for any other text, which documents may hold. Never throws. spec/did-plc.md#document */
+/** The curve of a did:key that `parseDidKey` can read; null for any other text. Never throws. spec/did-plc.md#document */
 export function multikeyCurve(text: string): Curve | null {
-  return verdictOf(() => parseDidKey(text)).value?.curve ?? null
+  if (text.length > PREFIX.length + MAX_DIGITS) return null
+  let curve = recentCurves.get(text)
+  if (curve === undefined) {
+    curve = verdictOf(() => parseDidKey(text)).value?.curve ?? null
+    const [oldest] = recentCurves.keys()
+    if (recentCurves.size >= MAX_RECENT && oldest !== undefined) recentCurves.delete(oldest)
+  } else {
+    recentCurves.delete(text)
+  }
+  recentCurves.set(text, curve)
+  return curve
 }
+
+/** About a megabyte. */
+const MAX_RECENT = 5_000
+
+// Whether a key lies on its curve takes a square root, and a hosting server's key comes with each of its accounts. The
+// least recently asked comes first; what is remembered changes no answer.
+const recentCurves = new Map<string, Curve | null>()
 
 function curveOf(bytes: Uint8Array): Curve | null {
   for (const curve of ['k256', 'p256'] as const) {

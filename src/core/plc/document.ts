@@ -11,14 +11,17 @@ const CURVE_CONTEXTS: Readonly<Record<Curve, string>> = {
   k256: 'https://w3id.org/security/suites/secp256k1-2019/v1',
 }
 
+/** Finds the curve of a did:key: `multikeyCurve`, or whatever gives the same answers. */
+export type CurveOf = (text: string) => Curve | null
+
 /**
  * The DID document, JSON text without white space, byte for byte that of the deployed directory. A verification
  * method whose key is of no known curve is shown and adds no context. spec/did-plc.md#document
  */
-export function renderDocument(did: string, data: IdentityData): string {
+export function renderDocument(did: string, data: IdentityData, curveOf: CurveOf = multikeyCurve): string {
   const contexts = new Set(CONTEXTS)
   const methods = entriesOf(data.verificationMethods).map(([id, key]) => {
-    const curve = multikeyCurve(key)
+    const curve = curveOf(key)
     if (curve !== null) contexts.add(CURVE_CONTEXTS[curve])
     return object({
       id: text(`${did}#${id}`),

@@ -49,14 +49,15 @@ export const MAX_QUOTED = 32_768
 /**
  * The operation that a value is. Throws INVALID_OPERATION, with the value's JSON as its detail, unless it has
  * exactly the fields of one of the three types. Limits are another matter: those of history are none.
+ * `encoded` is the value's canonical DAG-CBOR, where it is at hand.
  * spec/did-plc.md#operations
  */
-export function parseOperation(value: CborValue): Operation {
+export function parseOperation(value: CborValue, encoded?: Uint8Array): Operation {
   const type = typeOf(value)
   if (type === null || !isCborMap(value)) throw new DirectoryError('INVALID_OPERATION', quote(value))
   const { prev, sig } = { prev: value.get('prev'), sig: value.get('sig') }
   assert(typeof sig === 'string' && (prev === null || typeof prev === 'string'), 'the shape was checked')
-  const bytes = encodeCbor(value)
+  const bytes = encoded ?? encodeCbor(value)
   return { type, value, bytes, cid: cidOf(bytes), prev, sig }
 }
 
@@ -83,11 +84,15 @@ export function rotationKeysOf(operation: Operation): readonly string[] {
 }
 
 /** The bytes that an operation's signature is over: the DAG-CBOR of all its fields but `sig`. spec/did-plc.md#signatures */
-export function unsignedBytes(operation: Operation): Uint8Array {
-  const unsigned = new Map(operation.value)
-  unsigned.delete('sig')
-  return encodeCbor(unsigned)
+export function unsignedBytes({ bytes, sig }: Operation): Uint8Array {
+  // No key is as short as `sig`, so that it comes first; the head in one byte counts the fields.
+  const at = SIG_KEY.length + encodeCbor(sig).length
+  const unsigned = bytes.slice(at)
+  unsigned[0] = (bytes[0] ?? 0) - 1
+  return unsigned
 }
+
+const SIG_KEY = encodeCbor('sig')
 
 /** An unsigned `plc_operation`, to be signed by `signOperation`. */
 export function operationValue(fields: OperationFields): CborMap {

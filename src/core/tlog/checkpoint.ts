@@ -43,9 +43,18 @@ export function signCheckpoint(checkpoint: Checkpoint, keys: readonly SigningKey
 /**
  * Opens a note as a checkpoint of one of the logs whose keys are given. Throws MALFORMED_NOTE, MALFORMED_CHECKPOINT,
  * WRONG_ORIGIN where no key is named like the origin, and what `verifyNote` throws with the keys that are: another
- * log's key never vouches for a checkpoint.
+ * log's key never vouches for a checkpoint. Where one of them is an Ed25519 key, so must be one that signed (UNTRUSTED_NOTE): a
+ * second key of another type makes nothing acceptable that was not before.
  */
 export function openCheckpoint(note: string, logKeys: readonly VerifierKey[]): OpenedCheckpoint {
+  const opened = openByAnyKey(note, logKeys)
+  const isClassic = (key: VerifierKey): boolean => key.name === opened.checkpoint.origin && key.type === KEY_TYPES.ed25519
+  if (logKeys.some(isClassic) && !opened.verified.some(({ key }) => isClassic(key))) throw new DirectoryError('UNTRUSTED_NOTE', 'no known Ed25519 key has signed it')
+  return opened
+}
+
+/** As `openCheckpoint`, for what the log is held to and not for what it is believed: a signature by any one of the keys is enough. */
+export function openByAnyKey(note: string, logKeys: readonly VerifierKey[]): OpenedCheckpoint {
   const parsed = parseNote(note)
   const checkpoint = parseCheckpoint(parsed.text)
   const keys = logKeys.filter((key) => key.name === checkpoint.origin && isLogKeyType(key.type))

@@ -147,14 +147,19 @@ export function parseSignatureLine(line: string): NoteSignature {
 /**
  * What the signatures by known keys prove, in the order of their lines. Signatures whose name and id belong to no
  * key are ignored: they prove nothing and harm nothing. Throws INVALID_NOTE_SIGNATURE where one by a known key does
- * not verify, UNTRUSTED_NOTE where there is none by a known key. A key that signed twice is listed twice.
+ * not verify, UNTRUSTED_NOTE where there is none by a known key. A key that signed twice is listed twice; a line that
+ * is repeated is verified once.
  */
 export function verifyNote(note: Note, keys: readonly VerifierKey[]): readonly VerifiedSignature[] {
   const verified: VerifiedSignature[] = []
+  const lines = new Map<string, VerifiedSignature>()
   for (const signature of note.signatures) {
     const known = keys.filter((key) => key.name === signature.name && key.id === signature.id)
     if (known.length === 0) continue
-    verified.push(verifySignature(note.text, signature, known))
+    const line = `${signature.name} ${signature.id} ${base64.encode(signature.signature)}`
+    const same = lines.get(line) ?? verifySignature(note.text, signature, known)
+    lines.set(line, same)
+    verified.push({ ...same, signature })
   }
   if (verified.length === 0) throw new DirectoryError('UNTRUSTED_NOTE')
   return verified
@@ -171,6 +176,11 @@ export function signText(text: string, key: SigningKey, timestamp: number | null
   const signature = kind.sign(kind.message(text, key.name, timestamp ?? 0), key.seed)
   const time = timestamp === null ? [] : [encodeTimestamp(timestamp)]
   return { name: key.name, id: key.id, signature: concatBytes(...time, signature) }
+}
+
+/** The signature proper of a message that the key's kind signs: of a cosigner's, the time is in the message and not before the signature. */
+export function signMessage(message: Uint8Array, key: SigningKey): Uint8Array {
+  return kindOf(key.type).sign(message, key.seed)
 }
 
 /** The key in `NAME+ID+BASE64`. Throws MALFORMED_NOTE_KEY unless its type is known and `formatVerifierKey` gives it back. spec/log.md#keys */

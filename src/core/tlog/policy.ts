@@ -64,16 +64,21 @@ export function parsePolicy(text: string): Policy {
   return { logs, witnesses, groups, quorum }
 }
 
+/** The witnesses of a policy, in its order, whose signatures are among the verified; each with the newest time that it states. */
+export function witnessesOf(policy: Policy, verified: readonly VerifiedSignature[]): { readonly witness: PolicyWitness; readonly timestamp: number }[] {
+  return policy.witnesses.flatMap((witness) => {
+    const own = verified.filter(({ key }) => isSameKey(key, witness.key))
+    return own.length === 0 ? [] : [{ witness, timestamp: Math.max(...own.map(({ timestamp }) => timestamp ?? 0)) }]
+  })
+}
+
 /**
  * Whether signatures that `verifyNote` found valid meet the quorum. Those by keys that are no witness's count for
  * nothing, and a witness counts once however often it signed. A policy of `quorum none` is always met.
  */
-export function meetsQuorum(policy: Policy, verified: readonly VerifiedSignature[]): boolean {
+export function meetsQuorum(policy: Policy, verified: readonly Pick<VerifiedSignature, 'key'>[]): boolean {
   if (policy.quorum === null) return true
-  const seen = new Set<string>()
-  for (const witness of policy.witnesses) {
-    if (verified.some(({ key }) => isSameKey(key, witness.key))) seen.add(witness.name)
-  }
+  const seen = new Set(policy.witnesses.filter((witness) => verified.some(({ key }) => isSameKey(key, witness.key))).map(({ name }) => name))
   for (const group of policy.groups) {
     if (group.members.filter((member) => seen.has(member)).length >= group.threshold) seen.add(group.name)
   }
@@ -82,16 +87,18 @@ export function meetsQuorum(policy: Policy, verified: readonly VerifiedSignature
 
 /**
  * Opens a note as a checkpoint that the policy accepts: signed by one of its logs, seen by its quorum. `verified`
- * holds the log's signatures and the witnesses'. Throws what `openCheckpoint` throws, INVALID_NOTE_SIGNATURE where a
- * witness's signature does not verify, QUORUM_NOT_MET.
+ * holds the log's signatures and the witnesses'. Cosignatures that state a time before `notBefore`, in seconds since 1970,
+ * do not count for the quorum. Throws what `openCheckpoint` throws, INVALID_NOTE_SIGNATURE where a witness's signature
+ * does not verify, QUORUM_NOT_MET.
  */
-export function openUnderPolicy(note: string, policy: Policy): OpenedCheckpoint {
+export function openUnderPolicy(note: string, policy: Policy, notBefore = 0): OpenedCheckpoint {
   const logKeys = policy.logs.map((log) => log.key)
   const opened = openCheckpoint(note, logKeys)
   const { origin } = opened.checkpoint
   const known = [...logKeys.filter((key) => key.name === origin), ...policy.witnesses.map((witness) => witness.key)]
   const verified = verifyNote(opened.note, known)
-  if (!meetsQuorum(policy, verified)) throw new DirectoryError('QUORUM_NOT_MET', origin)
+  const recent = verified.filter(({ timestamp }) => (timestamp ?? 0) >= notBefore)
+  if (!meetsQuorum(policy, recent)) throw new DirectoryError('QUORUM_NOT_MET', origin)
   return { ...opened, verified }
 }
 

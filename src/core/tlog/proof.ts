@@ -119,19 +119,27 @@ export function verifySubtree(p: {
   const { whole, steps } = descend(p.start, p.end, p.size)
   if (p.proof.length !== steps.length + (whole ? 0 : 1)) throw invalid(`${p.proof.length} hashes`)
   checkLengths([p.hash, p.root, ...p.proof])
-  const proof = p.proof.values()
-  const first = whole ? p.hash : proof.next().value
-  assert(first !== undefined, 'a proof is as long as its plan')
-  let subtree = first // the part of the subtree below the current node
-  let tree = first // the current node
-  for (const step of [...steps].reverse()) {
-    const sibling = proof.next().value
-    assert(sibling !== undefined, 'a proof is as long as its plan')
-    if (step.shared) subtree = nodeHash(sibling, subtree)
-    tree = step.left ? nodeHash(sibling, tree) : nodeHash(tree, sibling)
-  }
+  const { subtree, tree } = climb(whole ? [p.hash, ...p.proof] : p.proof, steps)
   if (!bytesEqual(subtree, p.hash)) throw invalid('it leads to another subtree')
   if (!bytesEqual(tree, p.root)) throw invalid('it leads to another root')
+}
+
+/**
+ * The root of the first `oldSize` entries of the tree of `newSize` and `newRoot`, 32 bytes, where a consistency proof
+ * shows it: then an old checkpoint with another root is contradicted by the new one. null where the proof leads to
+ * another new root, and where the old tree is a node of the new one, whose hash its proof leaves out. Throws
+ * OUT_OF_RANGE unless 0 < oldSize <= newSize.
+ */
+export function impliedRoot(p: {
+  readonly oldSize: number
+  readonly newSize: number
+  readonly newRoot: Uint8Array
+  readonly proof: readonly Uint8Array[]
+}): Uint8Array | null {
+  const { whole, steps } = descend(0, p.oldSize, p.newSize)
+  if (whole || p.proof.length !== steps.length + 1 || [p.newRoot, ...p.proof].some((hash) => hash.length !== HASH_BYTES)) return null
+  const { subtree, tree } = climb(p.proof, steps)
+  return bytesEqual(tree, p.newRoot) ? subtree : null
 }
 
 /** One step from a node of the tree to the child that is gone into. */
@@ -167,6 +175,20 @@ function descend(start: number, end: number, size: number): { node: Range; whole
     }
   }
   return { node: { start: lo, end: hi }, whole: from === start, steps }
+}
+
+/** The way back up: from a node, with the siblings on the way, to the hash of the subtree and to that of the tree. */
+function climb([node, ...siblings]: readonly Uint8Array[], steps: readonly Step[]): { subtree: Uint8Array; tree: Uint8Array } {
+  assert(node !== undefined && siblings.length === steps.length, 'a proof is as long as its plan')
+  let subtree = node // the part of the subtree below the current node
+  let tree = node // the current node
+  for (const [i, step] of [...steps].reverse().entries()) {
+    const sibling = siblings[i]
+    assert(sibling !== undefined, 'a proof is as long as its plan')
+    if (step.shared) subtree = nodeHash(sibling, subtree)
+    tree = step.left ? nodeHash(sibling, tree) : nodeHash(tree, sibling)
+  }
+  return { subtree, tree }
 }
 
 function largestPowerBelow(n: number): number {
