@@ -34,6 +34,7 @@ CREATE TABLE log_head (
   root bytea NOT NULL,
   edge bytea NOT NULL,
   last_native bigint,
+  key_statement text,
   CONSTRAINT log_head_pkey PRIMARY KEY (single),
   CONSTRAINT log_head_edge_check CHECK (((octet_length(edge) % 32) = 0)),
   CONSTRAINT log_head_root_check CHECK ((octet_length(root) = 32)),

@@ -1,106 +1,117 @@
 // One change of the log inside its transaction: head by compare-and-swap, entries, nullifications, tiles.
 // spec/log.md#storage
 
-import { sql, type Kysely } from 'kysely'
+import type { PoolClient } from 'pg'
 import { assert } from '../core/errors.ts'
 import { parseCid } from '../core/encoding/cid.ts'
 import { concatBytes } from '../core/encoding/text.ts'
 import { HASH_BYTES } from '../core/tlog/hash.ts'
 import { encodeEdge } from '../core/tlog/edge.ts'
 import type { TileGrowth } from '../core/growth.ts'
-import { NOTIFY } from './notify.ts'
+import { NOTIFY_SQL } from './notify.ts'
 import { storedDid } from './reads.ts'
 import { checkAppend } from './rules.ts'
 import { StaleHeadError, type Append } from './store.ts'
-import type { Tables } from './tables.ts'
 
 /** Hashes in one row of `tiles`. */
 const PART_WIDTH = 32
 
-/** Writes a change. Throws StaleHeadError where head or a tile is not what it was decided on: the transaction must then be rolled back. */
-export async function appendIn(transaction: Kysely<Tables>, append: Append): Promise<void> {
+/** Writes a change, in one statement. Throws StaleHeadError where head or a tile is not what it was decided on: the transaction must then be rolled back. */
+export async function appendIn(client: PoolClient, append: Append): Promise<void> {
   checkAppend(append)
-  await moveHead(transaction, append)
-  if (append.entries.length > 0) await insertEntries(transaction, append.entries)
-  if (append.nullified.length > 0) await nullify(transaction, append.nullified)
-  if (append.tiles.length > 0) await growTiles(transaction, append.tiles)
+  const { from, to, entries, nullified, tiles } = append
+  const pieces = tiles.flatMap(cutIntoParts)
+  const { rows } = await client.query<Written>({
+    name: 'append',
+    text: APPEND,
+    values: [to.size, to.root, encodeEdge(to.edge), to.clock.lastNative, from.size, from.root, ...entryColumns(entries), nullified, ...pieceColumns(pieces)],
+  })
+  const [written] = rows
+  assert(written !== undefined, 'a statement that counts has a row')
+  if (written.moved !== 1) throw new StaleHeadError('another writer moved the head')
+  assert(written.inserted === entries.length, 'every entry is inserted')
+  assert(written.undone === nullified.length, 'every nullified entry exists')
+  if (written.grown !== pieces.length) throw new StaleHeadError('a tile has another length')
 }
 
-async function moveHead(transaction: Kysely<Tables>, { from, to }: Append): Promise<void> {
-  const moved = await transaction
-    .updateTable('log_head')
-    .set({ size: to.size, root: to.root, edge: encodeEdge(to.edge), last_native: to.clock.lastNative })
-    .where('size', '=', from.size)
-    .where('root', '=', from.root)
-    .returning(NOTIFY)
-    .execute()
-  if (moved.length !== 1) throw new StaleHeadError('another writer moved the head')
+/** How many rows of each kind were written. */
+interface Written {
+  readonly moved: number
+  readonly inserted: number
+  readonly undone: number
+  readonly grown: number
 }
 
 // Thousands of rows are a handful of parameters: arrays for what is short, and one run of bytes, which travels as it
 // is while an array of byte strings would travel as text, for CIDs and entries.
-async function insertEntries(transaction: Kysely<Tables>, rows: Append['entries']): Promise<void> {
+//
+// A part of a tile that begins has no row, and the one before it in the tile is full; a part that goes on has a row of
+// exactly as many hashes as it is said to have.
+const APPEND = `
+  with moved as (
+    update log_head set size = $1, root = $2, edge = $3, last_native = $4 where size = $5 and root = $6
+    returning ${NOTIFY_SQL}
+  ), inserted as (
+    insert into entries (index, created_at, signer, nullified, did, cid, rejected, entry)
+    select index, created_at, signer, nullified, did,
+      case when did is null then null else substr($7::bytea, (position::integer - 1) * ${HASH_BYTES} + 1, ${HASH_BYTES}) end,
+      rejected, substr($8::bytea, start, length)
+    from unnest($9::bigint[], $10::bigint[], $11::smallint[], $12::boolean[], $13::text[], $14::text[], $15::integer[], $16::integer[])
+      with ordinality as row (index, created_at, signer, nullified, did, rejected, start, length, position)
+    where exists (select from moved)
+    returning 1
+  ), undone as (
+    update entries set nullified = true where index = any($17::bigint[]) returning 1
+  ), piece as (
+    select * from unnest($18::smallint[], $19::bigint[], $20::smallint[], $21::integer[], $22::boolean[], $23::bytea[])
+      as piece (level, index, part, had, follows, hashes)
+  ), begun as (
+    insert into tiles (level, index, part, hashes)
+    select level, index, part, hashes from piece
+    where had = 0 and (part = 0 or follows or exists (
+      select from tiles where tiles.level = piece.level and tiles.index = piece.index
+        and tiles.part = piece.part - 1 and octet_length(tiles.hashes) = ${PART_WIDTH * HASH_BYTES}
+    ))
+    on conflict do nothing
+    returning 1
+  ), grown as (
+    update tiles set hashes = tiles.hashes || piece.hashes
+    from piece
+    where tiles.level = piece.level and tiles.index = piece.index and tiles.part = piece.part
+      and piece.had > 0 and octet_length(tiles.hashes) = piece.had * ${HASH_BYTES}
+    returning 1
+  )
+  select (select count(*) from moved)::integer as moved, (select count(*) from inserted)::integer as inserted,
+    (select count(*) from undone)::integer as undone,
+    ((select count(*) from begun) + (select count(*) from grown))::integer as grown`
+
+function entryColumns(rows: Append['entries']): readonly unknown[] {
   const lengths = rows.map((row) => row.entry.length)
   let end = 1
   const starts = lengths.map((length) => (end += length) - length)
-  const cids = concatBytes(...rows.map((row) => (row.cid === '' ? new Uint8Array(HASH_BYTES) : parseCid(row.cid))))
-  const entries = concatBytes(...rows.map((row) => row.entry))
-  const { numAffectedRows } = await sql`
-    insert into entries (index, created_at, signer, nullified, did, cid, rejected, entry)
-    select index, created_at, signer, nullified, did,
-      case when did is null then null else substr(${cids}::bytea, (position::integer - 1) * ${sql.lit(HASH_BYTES)} + 1, ${sql.lit(HASH_BYTES)}) end,
-      rejected, substr(${entries}::bytea, start, length)
-    from unnest(
-      ${rows.map((row) => row.index)}::bigint[],
-      ${rows.map((row) => row.createdAt)}::bigint[],
-      ${rows.map((row) => row.signer)}::smallint[],
-      ${rows.map((row) => row.nullified)}::boolean[],
-      ${rows.map((row) => storedDid(row.did))}::text[],
-      ${rows.map((row) => row.rejected)}::text[],
-      ${starts}::integer[],
-      ${lengths}::integer[]
-    ) with ordinality as row (index, created_at, signer, nullified, did, rejected, start, length, position)`.execute(transaction)
-  assert(numAffectedRows === BigInt(rows.length), 'every entry is inserted')
+  return [
+    concatBytes(...rows.map((row) => (row.cid === '' ? new Uint8Array(HASH_BYTES) : parseCid(row.cid)))),
+    concatBytes(...rows.map((row) => row.entry)),
+    rows.map((row) => row.index),
+    rows.map((row) => row.createdAt),
+    rows.map((row) => row.signer),
+    rows.map((row) => row.nullified),
+    rows.map((row) => storedDid(row.did)),
+    rows.map((row) => row.rejected),
+    starts,
+    lengths,
+  ]
 }
 
-async function nullify(transaction: Kysely<Tables>, indices: readonly number[]): Promise<void> {
-  const { numAffectedRows } = await sql`
-    update entries set nullified = true where index = any(${indices}::bigint[])`.execute(transaction)
-  assert(numAffectedRows === BigInt(indices.length), 'every nullified entry exists')
-}
-
-// A part that begins has no row, and the one before it in the tile is full; a part that goes on has a row of exactly
-// as many hashes as it is said to have.
-async function growTiles(transaction: Kysely<Tables>, tiles: Append['tiles']): Promise<void> {
-  const pieces = tiles.flatMap(cutIntoParts)
-  const { rows } = await sql<{ written: number }>`
-    with piece as (
-      select * from unnest(
-        ${pieces.map((piece) => piece.level)}::smallint[],
-        ${pieces.map((piece) => piece.index)}::bigint[],
-        ${pieces.map((piece) => piece.part)}::smallint[],
-        ${pieces.map((piece) => piece.had)}::integer[],
-        ${pieces.map((piece) => piece.follows)}::boolean[],
-        ${pieces.map((piece) => piece.hashes)}::bytea[]
-      ) as piece (level, index, part, had, follows, hashes)
-    ), begun as (
-      insert into tiles (level, index, part, hashes)
-      select level, index, part, hashes from piece
-      where had = 0 and (part = 0 or follows or exists (
-        select from tiles where tiles.level = piece.level and tiles.index = piece.index
-          and tiles.part = piece.part - 1 and octet_length(tiles.hashes) = ${sql.lit(PART_WIDTH * HASH_BYTES)}
-      ))
-      on conflict do nothing
-      returning 1
-    ), grown as (
-      update tiles set hashes = tiles.hashes || piece.hashes
-      from piece
-      where tiles.level = piece.level and tiles.index = piece.index and tiles.part = piece.part
-        and piece.had > 0 and octet_length(tiles.hashes) = piece.had * ${sql.lit(HASH_BYTES)}
-      returning 1
-    )
-    select ((select count(*) from begun) + (select count(*) from grown))::integer as written`.execute(transaction)
-  if (rows[0]?.written !== pieces.length) throw new StaleHeadError('a tile has another length')
+function pieceColumns(pieces: readonly Piece[]): readonly unknown[] {
+  return [
+    pieces.map((piece) => piece.level),
+    pieces.map((piece) => piece.index),
+    pieces.map((piece) => piece.part),
+    pieces.map((piece) => piece.had),
+    pieces.map((piece) => piece.follows),
+    pieces.map((piece) => piece.hashes),
+  ]
 }
 
 interface Piece {

@@ -45,6 +45,8 @@ export const DATABASE_LIMITS = {
   keepAliveMs: 10_000,
   /** How long a connection may take to end in order. */
   closeMs: 1_000,
+  /** Identities that are looked up in one query, and such queries at once: they must not keep writers from the connections. */
+  newest: { together: 100, underWay: 2 },
   /** Pauses before the connection that listens is opened again: they double, and begin anew after it has held. */
   listen: { minMs: 100, maxMs: 5_000, steadyMs: 10_000, refusedMs: 60_000 },
 } as const
@@ -52,8 +54,18 @@ export const DATABASE_LIMITS = {
 /** What `pg_stat_activity` calls our sessions. */
 export const APPLICATION_NAME = 'stele'
 
-/** Opens a pool; connects when the first query asks for it. */
+/** Opens a pool and a way to ask it; connects when the first query asks for it. */
 export function openDatabase<T = Tables>(options: DatabaseOptions): Kysely<T> {
+  return overPool(openPool(options))
+}
+
+/** Queries on the connections of a pool, which ends with them. */
+export function overPool<T = Tables>(pool: Pool): Kysely<T> {
+  return new Kysely<T>({ dialect: new PostgresDialect({ pool }) })
+}
+
+/** Opens a pool; connects when somebody asks for a connection. */
+export function openPool(options: DatabaseOptions): Pool {
   const statementMs = options.statementMs ?? DATABASE_LIMITS.statementMs
   const pool = new Pool({
     ...clientConfig(options.connection),
@@ -67,7 +79,7 @@ export function openDatabase<T = Tables>(options: DatabaseOptions): Kysely<T> {
   pool.on('error', options.onIncident)
   // While a connection is in use its queries report what befalls it; without a listener the event would end the process.
   pool.on('connect', (client) => client.on('error', () => {}))
-  return new Kysely<T>({ dialect: new PostgresDialect({ pool }) })
+  return pool
 }
 
 /** The options of one `pg` client, for whoever needs a connection of his own. */
@@ -83,9 +95,11 @@ export function clientConfig(connection: Connection): ClientConfig {
 }
 
 // An acknowledged operation must survive the loss of power, whatever the database's default is: 'off', 'local' and
-// 'remote_write' are raised to 'on', while the stricter 'remote_apply' stays.
+// 'remote_write' are raised to 'on', while the stricter 'remote_apply' stays. No query wants all rows of a table that
+// has an index, and a plan that was made while the table was small is kept for prepared statements when it is not.
 const SESSION_SETTINGS = `select
   set_config('synchronous_commit', case current_setting('synchronous_commit') when 'remote_apply' then 'remote_apply' else 'on' end, false),
+  set_config('enable_seqscan', 'off', false),
   set_config('statement_timeout', $1, false),
   set_config('idle_in_transaction_session_timeout', $2, false)`
 

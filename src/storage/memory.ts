@@ -1,6 +1,7 @@
 // A store in memory, for tests and simulations: the same contract, with faults on demand. spec/log.md#storage
 
 import { assert } from '../core/errors.ts'
+import { parseCid } from '../core/encoding/cid.ts'
 import { bytesEqual, concatBytes } from '../core/encoding/text.ts'
 import { HASH_BYTES } from '../core/tlog/hash.ts'
 import { EMPTY_EDGE, edgeRoot } from '../core/tlog/edge.ts'
@@ -18,6 +19,7 @@ import {
   type LockedHead,
   type Publication,
   type Store,
+  type StoredEntry,
 } from './store.ts'
 
 /**
@@ -45,6 +47,7 @@ export function memoryStore(options: MemoryOptions = {}): Store {
   const tiles = new Map<string, Uint8Array>()
   let head: Head | null = null
   let publication: Publication | null = null
+  let statement: string | null = null
   let turn: Promise<unknown> = Promise.resolve()
   const watchers = new Set<() => void>()
 
@@ -141,28 +144,31 @@ export function memoryStore(options: MemoryOptions = {}): Store {
   return {
     kind: 'memory',
     head: async () => head,
-    async create({ origin, guardId, vkeys }) {
+    async create({ origin, guardId, vkeys, statement: first = null }) {
       if (head !== null) throw new LogExistsError(`the store holds the log ${head.origin}`)
+      statement = first
       head = { origin, guardId, vkeys: [...vkeys], size: 0, root: edgeRoot(EMPTY_EDGE), edge: EMPTY_EDGE, clock: { lastNative: null } }
     },
     entries: async (start, end) => rows.slice(start, Math.max(start, end)),
     history: async (dids, from, most = Infinity) => rowsOf(dids, from).slice(0, most + 1),
     newest: async (did) => newest(did),
     newestOf: async (dids) => [...new Set(dids)].map(newest).filter((row) => row !== null),
-    async exportFrom(from, to, count) {
-      const page: EntryRow[] = []
-      for (let index = from; index < Math.min(to, rows.length) && page.length < count; index++) {
+    leaves: async (start, end) => rows.slice(start, Math.max(start, end)).map((row) => row.entry),
+    async exportFrom(from, to, count, use) {
+      for (let [index, left] = [from, count]; index < Math.min(to, rows.length) && left > 0; index++) {
         const row = rowAt(index)
-        if (row.rejected === null) page.push(row)
+        if (row.rejected !== null) continue
+        use(storedEntry(row))
+        left--
       }
-      return page
     },
     exportAfter: async (after, to, count) =>
       rows
         .slice(0, to)
         .filter((row) => row.rejected === null && (after === null || row.createdAt > after))
         .sort((a, b) => a.createdAt - b.createdAt || (a.cid < b.cid ? -1 : a.cid > b.cid ? 1 : a.index - b.index))
-        .slice(0, count),
+        .slice(0, count)
+        .map(storedEntry),
     tiles: async (asked) => asked.map(({ level, index }) => tiles.get(tileKey(level, index)) ?? new Uint8Array()),
     publication: async () => publication,
     async publish(next) {
@@ -176,11 +182,13 @@ export function memoryStore(options: MemoryOptions = {}): Store {
       moved()
       await fault('after publish')
     },
-    setSigner: (from, { guardId, vkeys }) =>
+    keyStatement: async () => statement,
+    setSigner: (from, { guardId, vkeys, statement: next = statement }) =>
       inTurn(async () => {
         if (head === null) throw new NoLogError('no log has been created')
         if (head.guardId !== from) throw new StaleSignerError(`the log's guard is ${head.guardId}`)
         head = { ...head, guardId, vkeys: [...vkeys] }
+        statement = next
         moved()
       }),
     watch(onMove, pollMs) {
@@ -211,6 +219,10 @@ function overlay(known: readonly EntryRow[], { entries, nullified }: Append, did
     ...known.map((row) => (undone.has(row.index) ? { ...row, nullified: true } : row)),
     ...entries.filter((row) => row.index >= from && dids.includes(row.did)),
   ]
+}
+
+function storedEntry({ index, cid, nullified, entry }: EntryRow): StoredEntry {
+  return { index, digest: parseCid(cid), nullified, entry }
 }
 
 function tileKey(level: number, index: number): string {

@@ -11,7 +11,8 @@ import { DATABASE_LIMITS, clientConfig, type Connection, type DatabaseOptions } 
 const CHANNEL = 'stele_moved'
 
 /** To be returned by the statement that moves the log: tells everybody who listens, when and only if it commits. */
-export const NOTIFY = sql<string>`pg_notify(${sql.lit(CHANNEL)}, '')`.as('told')
+export const NOTIFY_SQL = `pg_notify('${CHANNEL}', '')`
+export const NOTIFY = sql<string>`${sql.raw(NOTIFY_SQL)}`.as('told')
 
 /** The database does not take listeners: a hot standby, or something between us that only looks like PostgreSQL. */
 const REFUSALS: readonly (string | undefined)[] = ['25006', '0A000']

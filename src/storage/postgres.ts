@@ -1,57 +1,67 @@
 // The store in PostgreSQL. One transaction a round holds the head's row; everything else reads. spec/log.md#storage
 
-import { sql, type ControlledTransaction, type Kysely } from 'kysely'
-import { DatabaseError } from 'pg'
-import { EMPTY_EDGE, decodeEdge, edgeRoot, encodeEdge } from '../core/tlog/edge.ts'
-import { assert } from '../core/errors.ts'
-import { appendIn } from './append.ts'
-import { openDatabase, type DatabaseOptions } from './database.ts'
+import { sql, type Kysely } from 'kysely'
+import { EMPTY_EDGE, edgeRoot, encodeEdge } from '../core/tlog/edge.ts'
+import { DATABASE_LIMITS, openPool, overPool, type DatabaseOptions } from './database.ts'
+import { gather } from './gather.ts'
 import { checkSchema } from './migrate.ts'
 import { NOTIFY, watchLog } from './notify.ts'
-import { entries, exportAfter, exportFrom, history, newest, newestOf, tiles } from './reads.ts'
+import { entries, exportAfter, exportFrom, history, leaves, newestOf, tiles } from './reads.ts'
 import { checkPublication } from './rules.ts'
 import {
   LogExistsError,
   NoLogError,
   StalePublicationError,
   StaleSignerError,
-  UnknownOutcomeError,
   type Head,
-  type LockedHead,
   type Store,
 } from './store.ts'
-import type { LogHeadTable, Tables } from './tables.ts'
+import type { Tables } from './tables.ts'
+import { HEAD_COLUMNS, headOf, underHead } from './under-head.ts'
 
 /** Opens the store of a database that is migrated. Throws SchemaError where it is not; what PostgreSQL says propagates. */
 export async function openPostgres(options: DatabaseOptions): Promise<Store> {
-  const db = openDatabase(options)
+  const pool = openPool(options)
+  const db = overPool(pool)
   try {
     await checkSchema(db)
   } catch (error) {
     await db.destroy()
     throw error
   }
+  const newest = gather(async (dids: readonly string[]) => {
+    const rows = new Map((await newestOf(pool, dids)).map((row) => [row.did, row]))
+    return (did) => rows.get(did) ?? null
+  }, DATABASE_LIMITS.newest)
+  const whole = gather(async (dids: readonly string[]) => {
+    const rows = Map.groupBy(await history(db, [...new Set(dids)], 0), (row) => row.did)
+    return (did) => rows.get(did) ?? []
+  }, DATABASE_LIMITS.newest)
   const watches = new Set<AsyncDisposable>()
   let disposed: Promise<void> | null = null
   return {
     kind: 'postgres',
     head: () => readHead(db),
 
-    async create({ origin, guardId, vkeys }) {
+    async create({ origin, guardId, vkeys, statement = null }) {
       const { numInsertedOrUpdatedRows } = await db
         .insertInto('log_head')
-        .values({ origin, guard_id: guardId, vkeys, size: 0, root: edgeRoot(EMPTY_EDGE), edge: encodeEdge(EMPTY_EDGE), last_native: null })
+        .values({ origin, guard_id: guardId, vkeys, key_statement: statement, size: 0, root: edgeRoot(EMPTY_EDGE), edge: encodeEdge(EMPTY_EDGE), last_native: null })
         .onConflict((conflict) => conflict.column('single').doNothing())
         .executeTakeFirstOrThrow()
       if (numInsertedOrUpdatedRows !== 1n) throw new LogExistsError('the database holds a log already')
     },
 
     entries: (start, end) => entries(db, start, end),
-    history: (dids, from, most) => history(db, dids, from, most),
-    newest: (did) => newest(db, did),
-    newestOf: (dids) => newestOf(db, dids),
-    exportFrom: (from, to, count) => exportFrom(db, from, to, count),
-    exportAfter: (after, to, count) => exportAfter(db, after, to, count),
+    history(dids, from, most) {
+      const [did] = dids
+      return did !== undefined && dids.length === 1 && from === 0 && most === undefined ? whole(did) : history(db, dids, from, most)
+    },
+    newest,
+    newestOf: (dids) => newestOf(pool, dids),
+    leaves: (start, end) => leaves(pool, start, end),
+    exportFrom: (from, to, count, use) => exportFrom(pool, from, to, count, use),
+    exportAfter: (after, to, count) => exportAfter(pool, after, to, count),
 
     tiles: (asked) => tiles(db, asked),
 
@@ -78,8 +88,13 @@ export async function openPostgres(options: DatabaseOptions): Promise<Store> {
       if (written.length !== 1) throw new StalePublicationError(`a checkpoint newer than size ${size}, or with another root, is published`)
     },
 
-    async setSigner(from, { guardId, vkeys }) {
-      const written = await db.updateTable('log_head').set({ guard_id: guardId, vkeys }).where('guard_id', '=', from).returning(NOTIFY).execute()
+    async keyStatement() {
+      const row = await db.selectFrom('log_head').select('key_statement').executeTakeFirst()
+      return row?.key_statement ?? null
+    },
+
+    async setSigner(from, { guardId, vkeys, statement }) {
+      const written = await db.updateTable('log_head').set({ guard_id: guardId, vkeys, ...(statement === undefined ? {} : { key_statement: statement }) }).where('guard_id', '=', from).returning(NOTIFY).execute()
       if (written.length === 1) return
       const head = await readHead(db)
       if (head === null) throw new NoLogError('no log has been created')
@@ -97,7 +112,7 @@ export async function openPostgres(options: DatabaseOptions): Promise<Store> {
       }
     },
 
-    underHead: (work) => underHead(db, work),
+    underHead: (work) => underHead(pool, work),
 
     async ping() {
       await sql`select 1`.execute(db)
@@ -110,89 +125,7 @@ export async function openPostgres(options: DatabaseOptions): Promise<Store> {
   }
 }
 
-async function underHead<T>(db: Kysely<Tables>, work: (locked: LockedHead) => Promise<T>): Promise<T> {
-  const transaction = await db.startTransaction().execute()
-  let result: T
-  try {
-    const head = await readHead(transaction, true)
-    if (head === null) throw new NoLogError('no log has been created')
-    const held = lockedHead(transaction, head)
-    result = await work(held.locked)
-    held.finish()
-  } catch (error) {
-    await rollBack(transaction)
-    throw error
-  }
-  await commit(transaction)
-  return result
-}
-
-function lockedHead(transaction: Kysely<Tables>, head: Head): { locked: LockedHead; finish(): void } {
-  let appended = false
-  let failure: unknown = null
-  const locked: LockedHead = {
-    head,
-    async now() {
-      const { rows } = await sql<{ now: number }>`select floor(extract(epoch from clock_timestamp()) * 1000)::bigint as now`.execute(transaction)
-      assert(rows[0] !== undefined, 'the database has a clock')
-      return rows[0].now
-    },
-    history: (dids, from) => history(transaction, dids, from),
-    async append(append) {
-      assert(!appended, 'one change a transaction')
-      appended = true
-      try {
-        await appendIn(transaction, append)
-      } catch (error) {
-        failure = error
-        throw error
-      }
-    },
-  }
-  // A change that failed half-way must not be committed, even where the work swallowed its error.
-  const finish = (): void => {
-    if (failure !== null) throw failure
-  }
-  return { locked, finish }
-}
-
-async function readHead(db: Kysely<Tables>, forUpdate = false): Promise<Head | null> {
-  const query = db.selectFrom('log_head').select(['origin', 'guard_id', 'vkeys', 'size', 'root', 'edge', 'last_native'])
-  const row = await (forUpdate ? query.forUpdate() : query).executeTakeFirst()
-  return row === undefined ? null : toHead(row)
-}
-
-function toHead(row: Omit<LogHeadTable, 'single'>): Head {
-  return {
-    origin: row.origin,
-    guardId: row.guard_id,
-    vkeys: row.vkeys,
-    size: row.size,
-    root: row.root,
-    edge: decodeEdge(row.size, row.edge),
-    clock: { lastNative: row.last_native },
-  }
-}
-
-// The database answers a commit with success, or with an error and an open connection (rolled back). Whatever else
-// happens, the end of the connection in particular, leaves the outcome open.
-async function commit(transaction: ControlledTransaction<Tables>): Promise<void> {
-  try {
-    await transaction.commit().execute()
-  } catch (cause) {
-    if (transaction.isRolledBack) throw cause
-    const alive = await rollBack(transaction)
-    if (alive && cause instanceof DatabaseError) throw cause
-    throw new UnknownOutcomeError('the reply to the commit was lost', { cause })
-  }
-}
-
-/** Whether the connection survived. A connection that cannot roll back is thrown away, which rolls back as well. */
-async function rollBack(transaction: ControlledTransaction<Tables>): Promise<boolean> {
-  try {
-    await transaction.rollback().execute()
-    return true
-  } catch {
-    return false
-  }
+async function readHead(db: Kysely<Tables>): Promise<Head | null> {
+  const row = await db.selectFrom('log_head').select(HEAD_COLUMNS).executeTakeFirst()
+  return row === undefined ? null : headOf(row)
 }

@@ -1,10 +1,13 @@
 // The queries that give entries and tiles. spec/log.md#storage
 
 import { sql, type Kysely } from 'kysely'
+import type { Pool } from 'pg'
 import { formatCid } from '../core/encoding/cid.ts'
+import { assert } from '../core/errors.ts'
 import { isDid } from '../core/plc/did.ts'
 import type { TileId } from '../core/tlog/tile.ts'
-import type { EntryRow } from './store.ts'
+import { copyOut, type CopiedRow } from './copy-out.ts'
+import type { EntryRow, StoredEntry } from './store.ts'
 import type { EntriesTable, Tables } from './tables.ts'
 
 const DID_PREFIX = 'did:plc:'
@@ -25,65 +28,74 @@ export async function history(db: Kysely<Tables>, dids: readonly string[], from:
   return rows.map(toRow).sort((a, b) => a.index - b.index)
 }
 
-/** As `Store.newest`. */
-export async function newest(db: Kysely<Tables>, did: string): Promise<EntryRow | null> {
-  const stored = storedDid(did)
-  if (stored === null) return null
-  // Ordered by both columns, which leaves the planner no other way than one step backwards in the index.
-  const row = await db
-    .selectFrom('entries')
-    .selectAll()
-    .where('did', '=', stored)
-    .where('nullified', '=', false)
-    .where('rejected', 'is', null)
-    .orderBy('did', 'desc')
-    .orderBy('index', 'desc')
-    .limit(1)
-    .executeTakeFirst()
-  return row === undefined ? null : toRow(row)
-}
-
-/** As `Store.newestOf`: for each DID the one step backwards in the index that `newest` takes. */
-export async function newestOf(db: Kysely<Tables>, dids: readonly string[]): Promise<EntryRow[]> {
-  const stored = new Set(dids.map(storedDid).filter((did) => did !== null))
-  if (stored.size === 0) return []
-  const { rows } = await sql<EntriesTable>`
-    select newest.*
-    from unnest(${[...stored]}::text[]) as asked (did)
-    cross join lateral (
-      select * from entries
-      where entries.did = asked.did and not entries.nullified and entries.rejected is null
-      order by entries.did desc, entries.index desc
-      limit 1
-    ) as newest`.execute(db)
+/** As `Store.newestOf`: for each DID one step backwards in the index. Each session prepares both forms once. */
+export async function newestOf(pool: Pool, dids: readonly string[]): Promise<EntryRow[]> {
+  const stored = [...new Set(dids.map(storedDid).filter((did) => did !== null))]
+  if (stored.length === 0) return []
+  const query = stored.length === 1 ? { name: 'newest', text: NEWEST, values: stored } : { name: 'newest of', text: NEWEST_OF, values: [stored] }
+  const { rows } = await pool.query<EntriesTable>(query)
   return rows.map(toRow)
 }
 
-/** As `Store.exportFrom`. */
-export async function exportFrom(db: Kysely<Tables>, from: number, to: number, count: number): Promise<EntryRow[]> {
-  const rows = await accepted(db, to).selectAll().where('index', '>=', from).orderBy('index').limit(count).execute()
-  return rows.map(toRow)
+const COLUMNS = 'entries.index, entries.did, cid, created_at, signer, nullified, rejected, entry'
+
+// Ordered by both columns, which leaves the planner no other way.
+const newestWhere = (did: string): string =>
+  `select ${COLUMNS} from entries where entries.did = ${did} and not nullified and rejected is null order by entries.did desc, entries.index desc limit 1`
+
+const NEWEST = newestWhere('$1')
+const NEWEST_OF = `select newest.* from unnest($1::text[]) as asked (did) cross join lateral (${newestWhere('asked.did')}) as newest`
+
+/** As `Store.leaves`. */
+export async function leaves(pool: Pool, start: number, end: number): Promise<Uint8Array[]> {
+  const found: Uint8Array[] = []
+  const range = `index >= ${integer(start)} and index < ${integer(end)}`
+  await copyOut(pool, `select entry from entries where ${range} order by index`, (row) => found.push(new Uint8Array(row.bytes())))
+  return found
 }
+
+/**
+ * As `Store.exportFrom`. A planner who knows nothing of the table yet would put all that follows in order to give its
+ * beginning: each query names an end that is near.
+ */
+export async function exportFrom(pool: Pool, from: number, to: number, count: number, use: (entry: StoredEntry) => void): Promise<void> {
+  let [start, left] = [from, count]
+  for (let span = count; left > 0 && start < to; span = Math.max(left, MORE_ENTRIES)) {
+    const end = Math.min(to, start + span)
+    const range = `${ACCEPTED} and index >= ${integer(start)} and index < ${integer(end)} order by index limit ${integer(left)}`
+    left -= await copyOut(pool, `select ${EXPORTED} ${range}`, (row) => use(storedEntry(row)))
+    start = end
+  }
+}
+
+/** Entries that are looked at together where rejected ones were among those before them. */
+const MORE_ENTRIES = 1_000
 
 /**
  * As `Store.exportAfter`. The index orders by time alone and equal times are put in order here, by the CID's text,
  * which no index of bytes can do (base32 sorts digits before letters). Where the page ends amid equal times, all of
  * them are looked at, without their entries, to choose those that come first.
  */
-export async function exportAfter(db: Kysely<Tables>, after: number | null, to: number, count: number): Promise<EntryRow[]> {
-  const page = accepted(db, to).selectAll().orderBy('created_at').limit(count + 1)
-  const found = (await (after === null ? page : page.where('created_at', '>', after)).execute()).map(toRow)
+export async function exportAfter(pool: Pool, after: number | null, to: number, count: number): Promise<StoredEntry[]> {
+  const later = `${ACCEPTED} and index < ${integer(to)}${after === null ? '' : ` and created_at > ${integer(after)}`}`
+  const found: (StoredEntry & Position)[] = []
+  await copyOut(pool, `select created_at, ${EXPORTED} ${later} order by created_at limit ${integer(count + 1)}`, (row) => {
+    const createdAt = row.integer()
+    found.push({ createdAt, ...kept(storedEntry(row)) })
+  })
   const cut = found.length > count ? found.at(-1)?.createdAt : undefined
   if (cut === undefined) return found.sort(byTimeAndCid)
-  const whole = found.filter((row) => row.createdAt < cut).sort(byTimeAndCid)
-  const tied = await accepted(db, to).select(['index', 'cid']).where('created_at', '=', cut).execute()
-  const chosen = tied
-    .map(({ index, cid }) => ({ index, createdAt: cut, cid: cidText(cid) }))
-    .sort(byTimeAndCid)
-    .slice(0, count - whole.length)
-    .map(({ index }) => index)
-  const rest = await db.selectFrom('entries').selectAll().where(sql<boolean>`index = any(${chosen}::bigint[])`).execute()
-  return [...whole, ...rest.map(toRow).sort(byTimeAndCid)]
+  const whole = found.filter((entry) => entry.createdAt < cut).sort(byTimeAndCid)
+  const tied: Position[] = []
+  await copyOut(pool, `select index, cid ${ACCEPTED} and index < ${integer(to)} and created_at = ${integer(cut)}`, (row) => {
+    tied.push({ index: row.integer(), createdAt: cut, digest: new Uint8Array(row.bytes()) })
+  })
+  const chosen = tied.sort(byTimeAndCid).slice(0, count - whole.length)
+  const rest: (StoredEntry & Position)[] = []
+  await copyOut(pool, `select ${EXPORTED} ${ACCEPTED} and index = any('{${chosen.map(({ index }) => integer(index)).join()}}'::bigint[])`, (row) => {
+    rest.push({ createdAt: cut, ...kept(storedEntry(row)) })
+  })
+  return [...whole, ...rest.sort(byTimeAndCid)]
 }
 
 /** As `Store.tiles`. */
@@ -105,14 +117,31 @@ export function storedDid(did: string): string | null {
   return isDid(did) ? did.slice(DID_PREFIX.length) : null
 }
 
-function accepted(db: Kysely<Tables>, to: number) {
-  return db.selectFrom('entries').where('rejected', 'is', null).where('index', '<', to)
+const ACCEPTED = 'from entries where rejected is null'
+const EXPORTED = 'index, cid, nullified, entry'
+
+function storedEntry(row: CopiedRow): StoredEntry {
+  return { index: row.integer(), digest: row.bytes(), nullified: row.boolean(), entry: row.bytes() }
 }
 
-type Position = Pick<EntryRow, 'createdAt' | 'cid' | 'index'>
+function kept(stored: StoredEntry): StoredEntry {
+  return { ...stored, digest: new Uint8Array(stored.digest), entry: new Uint8Array(stored.entry) }
+}
+
+// A copy takes no parameters.
+function integer(value: number): string {
+  assert(Number.isSafeInteger(value), `${value} is no whole number`)
+  return String(value)
+}
+
+type Position = Pick<StoredEntry, 'index' | 'digest'> & Pick<EntryRow, 'createdAt'>
 
 function byTimeAndCid(a: Position, b: Position): number {
-  return a.createdAt - b.createdAt || (a.cid < b.cid ? -1 : a.cid > b.cid ? 1 : a.index - b.index)
+  return a.createdAt - b.createdAt || compareTexts(formatCid(a.digest), formatCid(b.digest)) || a.index - b.index
+}
+
+function compareTexts(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
 }
 
 function toRow(row: EntriesTable): EntryRow {

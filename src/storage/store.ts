@@ -1,11 +1,13 @@
 // The port of every store, contract in comments: what the writer, the counter and the tools ask of a database.
 // One contract suite (test/storage/contract.ts) holds for all implementations. spec/log.md#storage
 
+import type { StoredEntry } from '../core/entry-json.ts'
 import type { TileGrowth } from '../core/growth.ts'
 import type { EntryRow, LogClock } from '../core/replay.ts'
 import type { Edge } from '../core/tlog/edge.ts'
 import type { TileId } from '../core/tlog/tile.ts'
 
+export type { StoredEntry } from '../core/entry-json.ts'
 export type { EntryRow } from '../core/replay.ts'
 
 /** The newest durable state of the log. */
@@ -25,7 +27,10 @@ export interface Head {
 }
 
 /** What the database knows of the log's signer. */
-export type SignerRecord = Pick<Head, 'guardId' | 'vkeys'>
+export interface SignerRecord extends Pick<Head, 'guardId' | 'vkeys'> {
+  /** What the log says of its keys, a signed note; without one the stored statement stays. */
+  readonly statement?: string
+}
 
 /** One round's change, committed whole or not at all. */
 export interface Append {
@@ -54,7 +59,7 @@ export interface Publication {
 /** The head while its row is held: nobody else appends until the work ends. */
 export interface LockedHead {
   readonly head: Head
-  /** The database's clock, milliseconds since 1970, read now, not at the start of the transaction. */
+  /** The database's clock, milliseconds since 1970: as it was read when the row was held, and what has passed since. */
   now(): Promise<number>
   /** As `Store.history`, inside the transaction. */
   history(dids: readonly string[], from: number): Promise<EntryRow[]>
@@ -88,11 +93,17 @@ export interface Store extends AsyncDisposable {
   /** The newest entries, as `newest`, of those of these DIDs that have one, once each, in no order. One query. */
   newestOf(dids: readonly string[]): Promise<EntryRow[]>
 
-  /** Up to `count` entries that are not rejected, with an index of at least `from` and below `to`, in order. */
-  exportFrom(from: number, to: number, count: number): Promise<EntryRow[]>
+  /** The bytes of the leaves `[start, end)` in order, those that exist. */
+  leaves(start: number, end: number): Promise<Uint8Array[]>
+
+  /**
+   * Calls `use` with up to `count` entries that are not rejected, with an index of at least `from` and below `to`, in
+   * order. What it is given lasts as long as the call. What it throws is thrown.
+   */
+  exportFrom(from: number, to: number, count: number, use: (entry: StoredEntry) => void): Promise<void>
 
   /** Up to `count` entries that are not rejected, with an index below `to` and `createdAt > after` (all where null), ordered by createdAt, then by the CID's bytes as text. */
-  exportAfter(after: number | null, to: number, count: number): Promise<EntryRow[]>
+  exportAfter(after: number | null, to: number, count: number): Promise<StoredEntry[]>
 
   /** The hashes stored for each tile (32 bytes times however many there are; empty where there is none), in the order asked; `width` is ignored. */
   tiles(tiles: readonly TileId[]): Promise<Uint8Array[]>
@@ -100,8 +111,11 @@ export interface Store extends AsyncDisposable {
   /** The newest published checkpoint. */
   publication(): Promise<Publication | null>
 
-  /** Replaces the published checkpoint. Throws StalePublicationError, and changes nothing, where the stored one is larger, or as large with another root. */
+  /** Replaces the published checkpoint, by a larger one or by the same tree with another note, such as one with more signatures. Throws StalePublicationError, and changes nothing, where the stored one is larger, or as large with another root. */
   publish(publication: Publication): Promise<void>
+
+  /** The statement about the log's keys that was stored last; null where there is none. */
+  keyStatement(): Promise<string | null>
 
   /** Replaces the record of the signer, who held the guard `from`. Throws StaleSignerError, and changes nothing, where another guard is recorded, NoLogError where there is no log. */
   setSigner(from: string, to: SignerRecord): Promise<void>

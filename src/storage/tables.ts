@@ -28,6 +28,7 @@ export interface LogHeadTable {
   origin: string
   guard_id: string
   vkeys: readonly string[]
+  key_statement: string | null
   size: number
   root: Uint8Array
   edge: Uint8Array

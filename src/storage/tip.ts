@@ -45,7 +45,8 @@ export class Tip {
   }
 }
 
-class Growing {
+/** A number that only grows, and that can be waited for. */
+export class Growing {
   value: number
   readonly #waiting = new Set<{ readonly size: number; wake(value: number): void }>()
 
@@ -53,12 +54,14 @@ class Growing {
     this.value = value
   }
 
+  /** A value that is not above the present one changes nothing. */
   advance(value: number): void {
     if (!(value > this.value)) return
     this.value = value
     for (const waiter of this.#waiting) if (value > waiter.size) waiter.wake(value)
   }
 
+  /** Resolves with the value as soon as it is above `size`; rejects with the signal's reason when it aborts. */
   async past(size: number, signal: AbortSignal): Promise<number> {
     signal.throwIfAborted()
     if (this.value > size) return this.value

