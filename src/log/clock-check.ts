@@ -9,6 +9,8 @@ export interface ClockReading {
   readonly machine: number
   /** This machine's clock that never jumps, from an arbitrary start. */
   readonly monotonic: number
+  /** The time of day by each witness that was heard lately; none in a process that asks no witnesses. */
+  readonly witnesses: readonly number[]
 }
 
 /**
@@ -27,6 +29,11 @@ export function clockFault(now: ClockReading, first: ClockReading, maxSkewMs: nu
       `the clock has jumped ${seconds(jump)} s ${jump > 0 ? 'forward' : 'back'} since this process began: ` +
       'look whether it is right now, and start the directory again when it is'
     )
+  }
+  // One witness whose clock is right is enough: no single one can stop the log by a wrong time.
+  const [nearest] = now.witnesses.map((time) => time - now.machine).sort((a, b) => Math.abs(a) - Math.abs(b))
+  if (nearest !== undefined && Math.abs(nearest) > maxSkewMs) {
+    return `this machine's clock is ${seconds(nearest)} s ${nearest > 0 ? 'behind' : 'ahead of'} the times that the witnesses state: set it by the source of time that the world uses`
   }
   return null
 }

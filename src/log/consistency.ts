@@ -23,7 +23,7 @@ export async function checkExtends(store: Store, from: SignedHead, to: SignedHea
     )
   }
   try {
-    const proof = from.size === 0 ? [] : await readConsistency(store, from.size, to.size)
+    const proof = await readConsistency(store, from.size, to.size)
     verifyConsistency({ oldSize: from.size, oldRoot: from.root, newSize: to.size, newRoot: to.root, proof })
   } catch (error) {
     if (!(error instanceof DirectoryError)) throw error
@@ -34,7 +34,9 @@ export async function checkExtends(store: Store, from: SignedHead, to: SignedHea
   }
 }
 
-async function readConsistency(store: Store, oldSize: number, newSize: number): Promise<Uint8Array[]> {
+/** The proof that the stored tree of `newSize` continues that of `oldSize`, out of the stored tiles; not checked. */
+export async function readConsistency(store: Pick<Store, 'tiles'>, oldSize: number, newSize: number): Promise<Uint8Array[]> {
+  if (oldSize === 0) return []
   const plan = consistencyPlan(oldSize, newSize)
   return proofFromTileList(plan, newSize, await store.tiles(planTiles(plan, newSize)))
 }

@@ -1,7 +1,8 @@
 // Creating a log: an empty tree, signed and published. spec/log.md#creation
 
 import { EMPTY_ROOT } from '../core/tlog/hash.ts'
-import { formatVerifierKey, type SigningKey } from '../core/tlog/note.ts'
+import { signKeyStatement } from '../core/tlog/key-statement.ts'
+import { formatVerifierKey, KEY_TYPES, type SigningKey } from '../core/tlog/note.ts'
 import { LogExistsError, type Store } from '../storage/store.ts'
 import { Tip } from '../storage/tip.ts'
 import { createGuard, type Guard } from './guard.ts'
@@ -26,8 +27,9 @@ export async function createLog(store: Store, { origin, keys, guardPath, guardId
   if ((await store.head()) !== null) throw new LogExistsError('the database holds a log already')
   const guard = createGuard(guardPath, origin, guardId, { size: 0, root: EMPTY_ROOT })
   try {
-    await store.create({ origin, guardId: guard.id, vkeys: keys.map(formatVerifierKey) })
-    await publishOnce({ store, tip: new Tip({ durable: 0, published: 0 }), guard, keys, clock, observer: UNOBSERVED })
+    const statement = signKeyStatement({ origin, signing: keys, retired: [] }, keys.filter((key) => key.type === KEY_TYPES.ed25519))
+    await store.create({ origin, guardId: guard.id, vkeys: keys.map(formatVerifierKey), statement })
+    await publishOnce({ store, tip: new Tip({ durable: 0, published: 0 }), guard, keys, clock, observer: UNOBSERVED, witnesses: null })
     return guard
   } catch (error) {
     guard[Symbol.dispose]()

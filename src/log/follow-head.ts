@@ -19,18 +19,27 @@ export function checkMemory(tip: Pick<Tip, 'durable'>, size: number): void {
   )
 }
 
+/** What follows a database. */
+export interface FollowPorts {
+  readonly store: Store
+  readonly tip: Tip
+  /** Called with each size that was read before the tip moves to it; what it throws is an incident, and the tip stays. Default: nobody is. */
+  readonly ahead?: (size: number) => Promise<void>
+  readonly log: LogLine
+}
+
 /**
  * Moves `tip` with the database until `signal` is aborted, then resolves. Throws HeadBehindError where the database
  * has gone back; other incidents are said and tried again at the next occasion.
  */
-export async function followHead({ store, tip, log }: { readonly store: Store; readonly tip: Tip; readonly log: LogLine }, signal: AbortSignal): Promise<void> {
+export async function followHead(ports: FollowPorts, signal: AbortSignal): Promise<void> {
   let wake: () => void = () => undefined
   let moved = true
   const notice = (): void => {
     moved = true
     wake()
   }
-  await using _watching = store.watch(notice, WRITER_LIMITS.headPollMs)
+  await using _watching = ports.store.watch(notice, WRITER_LIMITS.headPollMs)
   signal.addEventListener('abort', notice)
   try {
     while (!signal.aborted) {
@@ -38,10 +47,10 @@ export async function followHead({ store, tip, log }: { readonly store: Store; r
       moved = false
       if (signal.aborted) return
       try {
-        await readTip(store, tip)
+        await readTip(ports)
       } catch (error) {
         if (error instanceof HeadBehindError) throw error
-        log('warn', { error }, 'the head of the log cannot be read')
+        ports.log('warn', { error }, 'the head of the log cannot be read')
       }
     }
   } finally {
@@ -51,12 +60,13 @@ export async function followHead({ store, tip, log }: { readonly store: Store; r
 
 // What this process knows is remembered before the question: an answer that was on its way may be older than what
 // the process has learnt meanwhile.
-async function readTip(store: Store, tip: Tip): Promise<void> {
+async function readTip({ store, tip, ahead }: FollowPorts): Promise<void> {
   const known = { durable: tip.durable }
   const publication = await store.publication()
   const head = await store.head()
   if (head === null) throw new HeadBehindError('the database holds no log any more')
   checkMemory(known, head.size)
+  await ahead?.(head.size)
   tip.advanceDurable(head.size)
   if (publication !== null) tip.advancePublished(publication.size)
 }

@@ -17,4 +17,18 @@ export const WRITER_LIMITS = {
   retryAfterS: 1,
   /** An idle log is signed again this often, so that a checkpoint's age means something, milliseconds. */
   idleCheckpointMs: 60_000,
+  /** How long the witnesses may take for a checkpoint before it is abandoned, milliseconds. */
+  witnessDeadlineMs: 5_000,
+  /** Longest request to a witness, bytes: what every witness is known to take. */
+  witnessRequestBytes: 16_384,
+  /** Longest answer of a witness that is read, bytes. */
+  witnessAnswerBytes: 65_536,
+  /** How far the time of a cosignature may be from this machine's, milliseconds: beyond it the cosignature is not used. */
+  witnessClockMs: 300_000,
+  /** For how long the time of a cosignature is held against this machine's clock, milliseconds. */
+  witnessTimeMs: 600_000,
+  /** Most signature lines of a published checkpoint, the log's own included. */
+  signatureLines: 16,
+  /** Trees whose cosignatures are remembered, the newest ones. */
+  cosignedTrees: 16,
 } as const

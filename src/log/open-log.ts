@@ -2,7 +2,7 @@
 
 import { DirectoryError } from '../core/errors.ts'
 import { openCheckpoint } from '../core/tlog/checkpoint.ts'
-import type { SigningKey } from '../core/tlog/note.ts'
+import { formatVerifierKey, parseVerifierKey, type SigningKey, type VerifierKey } from '../core/tlog/note.ts'
 import type { Head, Publication, Store } from '../storage/store.ts'
 import { Tip } from '../storage/tip.ts'
 import { checkExtends } from './consistency.ts'
@@ -15,23 +15,22 @@ export class OpenLogError extends Error {
 
 /**
  * Opens the log of `store` for its signer, and resolves with the tip as it stands. Throws OpenLogError, GuardError
- * or ContradictionError, and changes nothing, where the key is another log's, the database names another guard,
+ * or ContradictionError, and changes nothing, where the keys are not those that the database names, the database names another guard,
  * or the stored tree does not extend what was signed.
  */
 export async function openLog(store: Store, keys: readonly SigningKey[], guard: Guard): Promise<Tip> {
+  checkKeys((await requireSigner(store, guard)).vkeys, keys)
+  return checkLog(store, keys, guard)
+}
+
+/** As `openLog`, for keys that need not be all that the database names. */
+export async function checkLog(store: Store, keys: readonly SigningKey[], guard: Guard): Promise<Tip> {
   // The guard is read before the head: the head can only have grown since.
   const last = guard.last()
-  const head = await store.head()
-  if (head === null) throw new OpenLogError('the database holds no log, but there is a key and a guard for one: bring the database back, or create a new log under another origin with `stele init`')
-  if (head.guardId !== guard.id) {
-    throw new GuardError(
-      `the database names another guard (${head.guardId}) as this log's signer; this one is ${guard.id}. Two signers with one key would contradict each other. ` +
-        'Start where that guard is, or move the right to sign: stele signer --help',
-    )
-  }
+  const head = await requireSigner(store, guard)
   await checkExtends(store, last, head)
   const publication = await store.publication()
-  checkKeys(head, keys, publication)
+  checkPublished(head, keys, publication)
   if (publication !== null) {
     if (publication.size > last.size) {
       throw new OpenLogError(
@@ -44,7 +43,44 @@ export async function openLog(store: Store, keys: readonly SigningKey[], guard: 
   return new Tip({ durable: head.size, published: publication?.size ?? 0 })
 }
 
-function checkKeys(head: Head, keys: readonly SigningKey[], publication: Publication | null): void {
+/** The head of the log whose signer holds this guard. Throws OpenLogError where there is no log, GuardError where the database names another guard. */
+export async function requireSigner(store: Store, guard: Guard): Promise<Head> {
+  const head = await store.head()
+  if (head === null) throw new OpenLogError('the database holds no log, but there is a key and a guard for one: bring the database back, or create a new log under another origin with `stele init`')
+  if (head.guardId !== guard.id) {
+    throw new GuardError(
+      `the database names another guard (${head.guardId}) as this log's signer; this one is ${guard.id}. Two signers with one key would contradict each other. ` +
+        'Start where that guard is, or move the right to sign: stele signer --help',
+    )
+  }
+  return head
+}
+
+/** Throws OpenLogError unless these are exactly the keys that the database names. */
+export function checkKeys(vkeys: readonly string[], keys: readonly SigningKey[]): void {
+  const missing = vkeys.find((vkey) => !keys.some((key) => formatVerifierKey(key) === vkey))
+  if (missing !== undefined) {
+    const key = parseVerifierKey(missing)
+    throw new OpenLogError(
+      `this log is signed with the key ${wordsForKey(key)} too, which is not at hand: who relies on it would miss its signature. Bring it back into the key file. ` +
+        `Where it is lost for ever, or a retirement was cut short: stele signer retire-key ${key.id}`,
+    )
+  }
+  const stranger = keys.find((key) => !vkeys.includes(formatVerifierKey(key)))
+  if (stranger !== undefined) {
+    throw new OpenLogError(
+      `the key file holds the key ${wordsForKey(stranger)}, with which this log is not signed: a change of keys was cut short, or the database is an older one. ` +
+        `Do it again: stele signer add-key FILE, or stele signer retire-key ${stranger.id}`,
+    )
+  }
+}
+
+/** A key by name and id. */
+export function wordsForKey({ name, id }: VerifierKey): string {
+  return `${name}+${id}`
+}
+
+function checkPublished(head: Head, keys: readonly SigningKey[], publication: Publication | null): void {
   const strangers = keys.filter((key) => key.name !== head.origin)
   if (strangers.length > 0) throw new OpenLogError(`the key is of ${strangers.map((key) => key.name).join(', ')}, the database holds the log ${head.origin}`)
   if (publication === null) return

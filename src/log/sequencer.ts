@@ -24,6 +24,10 @@ export interface SequencerPorts {
   readonly clock: Clock
   /** How far clocks may disagree, or a time stamp lie after the clock, milliseconds. */
   readonly maxClockSkewMs: number
+  /** The time of day by each witness that was heard lately, milliseconds since 1970. Default: none. */
+  readonly witnessTimes?: () => readonly number[]
+  /** Told of what a round wrote, once that is durable and before anybody hears of it. Must not throw. Default: nobody is told. */
+  readonly appended?: (append: Append) => void
   readonly observer: WriterObserver
   readonly log: LogLine
 }
@@ -75,17 +79,18 @@ async function runRound(
   const known = { durable: ports.tip.durable }
   let append: Append | null = null
   try {
-    const { decisions, size } = await ports.store.underHead(async (locked) => {
+    const { decisions, size, written } = await ports.store.underHead(async (locked) => {
       checkMemory(known, locked.head.size)
       const identities = await refresh(locked, prepared)
       const { head } = locked
       const now = await trustedTime(ports, state, locked)
-      if (now === null) return { decisions: submissions.map(() => new UnavailableError('the clock cannot be trusted')), size: head.size }
+      if (now === null) return { decisions: submissions.map(() => new UnavailableError('the clock cannot be trusted')), size: head.size, written: null }
       const round = decideRound(head, submissions, identities, prepared.answers, now, ports.maxClockSkewMs)
       append = round.append
       if (append !== null) await locked.append(append)
-      return { decisions: round.decisions, size: append === null ? head.size : append.to.size }
+      return { decisions: round.decisions, size: append === null ? head.size : append.to.size, written: append }
     })
+    if (written !== null) ports.appended?.(written)
     ports.tip.advanceDurable(size)
     observe(ports, decisions, ports.clock.now() - startedAt)
     return decisions
@@ -100,8 +105,8 @@ async function runRound(
 }
 
 // The database's time, inside the transaction; null where one clock contradicts another.
-async function trustedTime({ clock, maxClockSkewMs, observer, log }: SequencerPorts, state: SequencerState, locked: LockedHead): Promise<number | null> {
-  const reading = { database: await locked.now(), machine: clock.timeOfDay(), monotonic: clock.now() }
+async function trustedTime({ clock, maxClockSkewMs, witnessTimes, observer, log }: SequencerPorts, state: SequencerState, locked: LockedHead): Promise<number | null> {
+  const reading = { database: await locked.now(), machine: clock.timeOfDay(), monotonic: clock.now(), witnesses: witnessTimes?.() ?? [] }
   state.firstReading ??= reading
   const fault = clockFault(reading, state.firstReading, maxClockSkewMs)
   observer.clockFault(fault)

@@ -4,11 +4,11 @@
 import { existsSync } from 'node:fs'
 import { base64, parseDecimal } from '../core/encoding/text.ts'
 import { openCheckpoint } from '../core/tlog/checkpoint.ts'
-import { formatVerifierKey, type SigningKey } from '../core/tlog/note.ts'
+import type { SigningKey } from '../core/tlog/note.ts'
 import type { Head, Store } from '../storage/store.ts'
 import { checkExtends } from './consistency.ts'
 import { createGuard, GuardError, openGuard, type SignedHead } from './guard.ts'
-import { OpenLogError } from './open-log.ts'
+import { checkKeys, OpenLogError } from './open-log.ts'
 
 /** What a new signer has to know: which guard it follows, its own id, and the last head that was signed. */
 export interface HandOver {
@@ -36,10 +36,11 @@ export function handOver(path: string, origin: string, to: string, keep: (handOv
  * Makes the guard that a hand-over describes and names it in the database. Can be called again, after it was
  * interrupted or done. Throws GuardError or ContradictionError, and leaves the database as it is, where the database's
  * log does not extend what was signed, or the hand-over was taken elsewhere, and StaleSignerError where the database
- * names a third guard.
+ * names a third guard, OpenLogError where the keys are not those that it names.
  */
 export async function takeOver(store: Store, keys: readonly SigningKey[], guardPath: string, { origin, from, to, head }: HandOver): Promise<void> {
   const current = await requireLog(store, origin)
+  checkKeys(current.vkeys, keys)
   await checkExtends(store, head, current)
   if (current.guardId === to) {
     // What was signed since is in the guard that was made then: this record is too old to make another.
@@ -56,14 +57,15 @@ export async function takeOver(store: Store, keys: readonly SigningKey[], guardP
   const guard = createGuard(guardPath, origin, to, head)
   guard[Symbol.dispose]()
   if (guard.id !== to) throw new GuardError(`${guardPath} is another guard (${guard.id}) than the one that was handed over (${to})`)
-  await store.setSigner(from, { guardId: to, vkeys: keys.map(formatVerifierKey) })
+  await store.setSigner(from, { guardId: to, vkeys: current.vkeys })
 }
 
 /**
  * Makes a new guard where the old one is lost, and names it in the database. Its memory is the largest of the
  * published checkpoint and of `checkpoints`, signed notes that others hold: what was signed beyond them is
  * forgotten, so they have to be asked first. Resolves with what it remembers. Throws ContradictionError where the
- * stored tree does not extend one of them, and the verdicts of `openCheckpoint` for a note that is not this log's.
+ * stored tree does not extend one of them, OpenLogError where the keys are not those that the database names, and the verdicts of
+ * `openCheckpoint` for a note that is not this log's.
  */
 export async function adoptSigner(
   store: Store,
@@ -74,6 +76,7 @@ export async function adoptSigner(
   checkpoints: readonly string[],
 ): Promise<SignedHead> {
   const current = await requireLog(store, origin)
+  checkKeys(current.vkeys, keys)
   const publication = await store.publication()
   const notes = [...checkpoints, ...(publication === null ? [] : [publication.note])]
   const known = notes.map((note) => openCheckpoint(note, keys).checkpoint)
@@ -82,7 +85,7 @@ export async function adoptSigner(
   if (largest === undefined) throw new OpenLogError('no checkpoint is published and none was given: there is nothing that a new guard could remember')
   const guard = createGuard(guardPath, origin, newId, largest)
   guard[Symbol.dispose]()
-  await store.setSigner(current.guardId, { guardId: guard.id, vkeys: keys.map(formatVerifierKey) })
+  await store.setSigner(current.guardId, { guardId: guard.id, vkeys: current.vkeys })
   return { size: largest.size, root: largest.root }
 }
 
