@@ -1,0 +1,74 @@
+// What one connection, and one address, may hold of the server. spec/http.md#limits
+
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { addressKey } from './client-address.ts'
+import type { ServerLimits } from './listen.ts'
+
+/** Bounds for the connections of a server; disposing it ends the watch over them, not the connections. */
+export interface Connections extends Disposable {
+  /** Notes a request. False where too many of its connection wait for their answers. */
+  begin(request: IncomingMessage, response: ServerResponse): boolean
+  /** Whether bytes written to the connection now would be taken for the answer to something that was asked before. */
+  isAnswering(socket: Duplex): boolean
+}
+
+/** Bounds the connections of `server`: how many of one address there are at once, and how fast each must take its answers. */
+export function boundConnections(server: Server, limits: ServerLimits): Connections {
+  const counts = new Map<string, number>()
+  const waiting = new Map<Duplex, Set<ServerResponse>>()
+  const sending = new Map<ServerResponse, Sending>()
+
+  server.on('connection', (socket: Socket) => {
+    const key = addressKey(socket.remoteAddress ?? '') ?? 'unknown'
+    const count = (counts.get(key) ?? 0) + 1
+    if (count > limits.connectionsPerAddress) {
+      socket.destroy()
+      return
+    }
+    counts.set(key, count)
+    socket.once('close', () => {
+      const left = (counts.get(key) ?? 1) - 1
+      if (left === 0) counts.delete(key)
+      else counts.set(key, left)
+    })
+  })
+
+  const sweep = setInterval(() => {
+    const now = performance.now()
+    for (const [response, { socket, bytesBefore, since }] of sending) {
+      if (!response.headersSent) continue
+      const started = since ?? now
+      sending.set(response, { socket, bytesBefore, since: started })
+      const allowedMs = (limits.answerSeconds + (socket.bytesWritten - bytesBefore) / limits.answerBytesPerSecond) * 1000
+      if (now - started > allowedMs) socket.destroy()
+    }
+  }, limits.sweepMs)
+  sweep.unref()
+
+  return {
+    begin(request, response) {
+      const { socket } = request
+      const responses = waiting.get(socket) ?? new Set()
+      waiting.set(socket, responses.add(response))
+      sending.set(response, { socket, bytesBefore: socket.bytesWritten, since: null })
+      response.once('close', () => {
+        sending.delete(response)
+        responses.delete(response)
+        if (responses.size === 0) waiting.delete(socket)
+      })
+      return responses.size <= limits.pipelined
+    },
+    isAnswering: (socket) => [...(waiting.get(socket) ?? [])].some((response) => response.headersSent || response.req.complete),
+    [Symbol.dispose]: () => clearInterval(sweep),
+  }
+}
+
+interface Sending {
+  readonly socket: Socket
+  /** What the connection had carried when the request came. */
+  readonly bytesBefore: number
+  /** When the answer was first seen to be on its way; null before. */
+  readonly since: number | null
+}
