@@ -2,11 +2,13 @@
 
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import type { ParsedUrlQuery } from 'node:querystring'
+import type { AnswerCache } from './answer-cache.ts'
 import type { CounterPorts } from './ports.ts'
 
 /** One request, as far as handlers look at it. */
 export interface Call {
   readonly ports: CounterPorts
+  readonly answers: AnswerCache
   /** As it was sent, percent-encoding included. */
   readonly path: string
   /** The named parts of the path, decoded where they can be. */
@@ -29,8 +31,10 @@ export interface Answer {
   /** Content type, as it is sent. */
   readonly type: string
   /** An iterable is sent piece by piece, without an ETag. */
-  readonly body: string | Uint8Array | Iterable<string>
+  readonly body: string | Uint8Array | Iterable<string | Uint8Array> | AsyncIterable<Uint8Array>
   readonly headers?: Readonly<Record<string, string>>
+  /** The hash of the body, where it is known. */
+  readonly tag?: string
   /** When it last changed, milliseconds since 1970. */
   readonly lastModified?: number
   /** Whether it changed twice within the second of `lastModified`: then an HTTP date cannot tell the versions apart. */

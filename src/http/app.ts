@@ -1,25 +1,28 @@
 // The counter: a koa application over its ports. spec/http.md
 
 import { randomUUID } from 'node:crypto'
-import type { IncomingMessage } from 'node:http'
+import type { IncomingMessage, RequestListener } from 'node:http'
 import { parse } from 'node:querystring'
 import { Router, type RouterContext } from '@koa/router'
 import Koa, { type Context, type Next } from 'koa'
 import { DirectoryError } from '../core/errors.ts'
 import { TYPES, type Call } from './answer.ts'
+import { AnswerCache } from './answer-cache.ts'
 import { leavesBody, lingering } from './body.ts'
-import { clientKey } from './client-address.ts'
+import { clientKey } from '../net/client-address.ts'
 import { errorResponse, Refusal, type ErrorResponse } from './error-response.ts'
 import { answers } from './health.ts'
 import { LIMITS } from './limits.ts'
 import type { CounterOptions, CounterPorts, RequestFacts } from './ports.ts'
 import { ROUTES } from './router.ts'
-import { CACHE_CONTROL, send } from './send.ts'
-import { Throttle } from './throttle.ts'
+import { CACHE_CONTROL, COMMON_HEADERS, send } from './send.ts'
+import { shortWay } from './short-way.ts'
+import { Throttle } from '../net/throttle.ts'
 
-/** The counter as a koa application; `listen` serves it. */
-export function createApp(ports: CounterPorts, options: CounterOptions = {}): Koa {
+/** The counter; `listen` serves it. Answers that are kept take the short way, everything else goes through a koa application. */
+export function createApp(ports: CounterPorts, options: CounterOptions = {}): RequestListener {
   const app = new Koa()
+  const answers = ports.answers ?? new AnswerCache(ports)
   const routes: RoutesTaken = new WeakMap()
   // What fails once an answer is on its way: nothing is left to tell the client but the end of the connection.
   app.on('error', (error: unknown, ctx?: Context) => {
@@ -33,34 +36,36 @@ export function createApp(ports: CounterPorts, options: CounterOptions = {}): Ko
     return next()
   })
   app.use(preflight)
-  app.use(routerOf(ports, routes, throttling).routes())
+  app.use(routerOf({ ports, answers }, routes, throttling).routes())
   app.use(() => {
     throw new Refusal('NO_SUCH_RESOURCE')
   })
-  return app
+  const handle = app.callback()
+  const answered = shortWay({ ports, answers, options, mayRead: throttling.mayRead })
+  return (request, response) => {
+    if (!answered(request, response)) void handle(request, response)
+  }
+}
+
+interface Counter {
+  readonly ports: CounterPorts
+  readonly answers: AnswerCache
 }
 
 /** The path of the row that each request came to. */
 type RoutesTaken = WeakMap<IncomingMessage, string>
-
-/** On every answer, errors included. */
-export const COMMON_HEADERS = {
-  'Access-Control-Allow-Origin': '*',
-  'Access-Control-Expose-Headers': 'ETag, Location, Preference-Applied, Retry-After, Stele-Incident',
-  'X-Content-Type-Options': 'nosniff',
-} as const
 
 const PREFLIGHT_HEADERS = {
   'Access-Control-Allow-Methods': 'GET,HEAD,PUT,PATCH,POST,DELETE',
   'Access-Control-Max-Age': '86400',
 } as const
 
-function routerOf(ports: CounterPorts, routes: RoutesTaken, throttling: Throttling): Router {
+function routerOf(counter: Counter, routes: RoutesTaken, throttling: Throttling): Router {
   const router = new Router({ sensitive: true })
   for (const route of ROUTES) {
     const serve = async (ctx: RouterContext): Promise<void> => {
       routes.set(ctx.req, route.path)
-      await send(ctx, route, await route.handler(callOf(ctx, ports, throttling)))
+      await send(ctx, route, await route.handler(callOf(ctx, counter, throttling)))
     }
     if (route.method === 'GET') router.get(route.path, serve)
     else router.post(route.path, serve)
@@ -68,10 +73,10 @@ function routerOf(ports: CounterPorts, routes: RoutesTaken, throttling: Throttli
   return router
 }
 
-function callOf(ctx: RouterContext, ports: CounterPorts, throttling: Throttling): Call {
+function callOf(ctx: RouterContext, { ports, answers }: Counter, throttling: Throttling): Call {
   const { path, params, req: request, res: response } = ctx
   return {
-    ports, path, params, headers: request.headers, request, response,
+    ports, answers, path, params, headers: request.headers, request, response,
     // koa's own `query` takes time in the square of the number of parameters.
     query: () => parse(ctx.querystring, '&', '=', { maxKeys: LIMITS.queryParameters }),
     charge: (reads) => throttling.charge(ctx, reads),
@@ -93,6 +98,8 @@ function preflight(ctx: Context, next: Next): Promise<void> {
 interface Throttling {
   /** Counts a request. Throws TOO_MANY_REQUESTS. */
   readonly admit: (ctx: Context) => void
+  /** Counts a read, where it may be made. */
+  readonly mayRead: (request: IncomingMessage) => boolean
   /** As `Call.charge`. */
   readonly charge: (ctx: Context, reads: number) => void
 }
@@ -104,16 +111,18 @@ function throttlingOf(options: CounterOptions): Throttling {
     rate === 0 ? null : new Throttle({ rate, burst: rate * seconds, addresses: LIMITS.addresses })
   const writes = throttleOf(writeRate, LIMITS.writeBurstSeconds)
   const reads = throttleOf(readRate, LIMITS.readBurstSeconds)
-  const take = (ctx: Context, throttle: Throttle, count: number): number => throttle.take(clientKey(ctx.req, clientIpHeader), elapsed(), count)
+  const take = (request: IncomingMessage, throttle: Throttle | null, count: number): number =>
+    throttle === null ? 0 : throttle.take(clientKey(request, clientIpHeader), elapsed(), count)
   return {
+    mayRead: (request) => take(request, reads, 1) === 0,
     admit(ctx) {
       const throttle = ctx.method === 'POST' && !LOOKUP.test(ctx.path) ? writes : reads
-      const waitMs = throttle === null || ctx.path === HEALTH ? 0 : take(ctx, throttle, 1)
+      const waitMs = ctx.path === HEALTH ? 0 : take(ctx.req, throttle, 1)
       if (waitMs > 0) throw new Refusal('TOO_MANY_REQUESTS', undefined, Math.ceil(waitMs / 1000))
     },
     charge(ctx, count) {
       // With the one that was counted before, a full bucket pays for whatever is larger than it.
-      const waitMs = reads === null ? 0 : take(ctx, reads, Math.min(count, readRate * LIMITS.readBurstSeconds - 1))
+      const waitMs = take(ctx.req, reads, Math.min(count, readRate * LIMITS.readBurstSeconds - 1))
       // The one that was counted before will be counted again.
       if (waitMs > 0) throw new Refusal('TOO_MANY_REQUESTS', undefined, Math.ceil((waitMs + 1000 / readRate) / 1000))
     },

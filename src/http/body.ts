@@ -86,7 +86,9 @@ function readBytes(request: IncomingMessage, maxBytes: number): Promise<Buffer> 
     request.on('data', onData)
     request.once('end', () => resolve(Buffer.concat(chunks)))
     request.once('error', () => reject(new Refusal('BODY_INCOMPLETE')))
-    request.once('close', () => reject(new Refusal('BODY_INCOMPLETE')))
+    request.once('close', () => {
+      if (!request.readableEnded) reject(new Refusal('BODY_INCOMPLETE'))
+    })
   })
 }
 
@@ -102,11 +104,13 @@ async function unpack(packed: Buffer): Promise<Buffer> {
 function parseJson(bytes: Buffer): unknown {
   if (bytes.length === 0) return {}
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
+    return JSON.parse(utf8.decode(bytes))
   } catch {
     throw new DirectoryError('MALFORMED_JSON')
   }
 }
+
+const utf8 = new TextDecoder('utf-8', { fatal: true })
 
 function contentType(header: string): { type: string; charset: string | null } {
   const [type = '', ...parameters] = header.toLowerCase().split(';')

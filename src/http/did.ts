@@ -1,43 +1,41 @@
 // Reading identities: their document, data and history. spec/http.md#identities
 
-import { decodeEntry } from '../core/entry.ts'
 import { renderJson } from '../core/encoding/json.ts'
 import { assert, DirectoryError } from '../core/errors.ts'
 import { isDid } from '../core/plc/did.ts'
 import { renderData, renderDocument } from '../core/plc/document.ts'
 import { dataOf, type IdentityData, type Operation } from '../core/plc/operation.ts'
-import { renderAuditLog } from '../core/plc/records.ts'
 import type { EntryRow } from '../storage/store.ts'
 import { param, TYPES, type Answer, type Call } from './answer.ts'
-import { operationOf, recordOf } from './rows.ts'
+import type { ReadyAnswer } from './answer-cache.ts'
+import { auditJson, operationOf, operationsJson } from './rows.ts'
+import { tagOf } from './send.ts'
 
 /** GET /:did */
 export function getDocument(call: Call): Promise<Answer> {
-  return current(call, TYPES.document, (did, operation) => renderDocument(did, availableData(did, operation)))
+  return current(call, { route: '/:did', type: TYPES.document, render: (did, operation) => renderDocument(did, availableData(did, operation), call.ports.curveOf) })
 }
 
 /** GET /:did/data */
 export function getData(call: Call): Promise<Answer> {
-  return current(call, TYPES.json, (did, operation) => renderData(did, availableData(did, operation)))
+  return current(call, { route: '/:did/data', type: TYPES.json, render: (did, operation) => renderData(did, availableData(did, operation)) })
 }
 
 /** GET /:did/log/last */
 export function getLastOperation(call: Call): Promise<Answer> {
-  return current(call, TYPES.json, (_, operation) => renderJson(operation.value))
+  return current(call, { route: '/:did/log/last', type: TYPES.json, render: (_, operation) => renderJson(operation.value) })
 }
 
 /** GET /:did/log */
 export async function getLog(call: Call): Promise<Answer> {
   const rows = await historyOf(call, param(call, 'did'))
-  const operations = rows.filter((row) => !row.nullified).map(operationOf)
-  const body = `[${operations.map((operation) => renderJson(operation.value)).join(',')}]`
-  return { type: TYPES.json, body, ...modified(rows) }
+  return { type: TYPES.json, body: operationsJson(rows.filter((row) => !row.nullified)), ...modified(rows) }
 }
 
 /** GET /:did/log/audit */
 export async function getAuditLog(call: Call): Promise<Answer> {
   const rows = await historyOf(call, param(call, 'did'))
-  return { type: TYPES.json, body: renderAuditLog(rows.map(recordOf)), ...modified(rows) }
+  return { type: TYPES.json, body: auditJson(rows), ...modified(rows) }
 }
 
 /** Every operation of an identity in the order of the log, nullified ones included. Throws DID_NOT_REGISTERED. */
@@ -48,14 +46,27 @@ export async function historyOf({ ports }: Call, did: string): Promise<readonly 
   return kept
 }
 
-async function current(call: Call, type: string, render: (did: string, operation: Operation) => string): Promise<Answer> {
+interface View extends Pick<ReadyAnswer, 'route' | 'type'> {
+  /** The body, from the operation in effect. */
+  readonly render: (did: string, operation: Operation) => string
+}
+
+async function current(call: Call, view: View): Promise<Answer> {
   const did = param(call, 'did')
-  const row = isDid(did) ? await call.ports.store.newest(did) : null
-  if (row === null) throw new DirectoryError('DID_NOT_REGISTERED', did)
-  const body = render(did, decodeEntry(row.entry).operation)
-  // Only who asks by date needs to know what else happened in that second.
-  const history = call.headers['if-modified-since'] === undefined ? [row] : await historyOf(call, did)
-  return { type, body, ...modified(history) }
+  if (!isDid(did)) throw new DirectoryError('DID_NOT_REGISTERED', did)
+  const { store } = call.ports
+  // Only who asks by date needs to know what else happened in that second: both from one reading.
+  if (call.headers['if-modified-since'] !== undefined) {
+    const rows = await historyOf(call, did)
+    return { ...ready(did, rows.findLast((row) => !row.nullified), view), ...modified(rows) }
+  }
+  return call.answers.read(view.route.replace(':did', did), async () => ready(did, await store.newest(did), view))
+}
+
+function ready(did: string, row: EntryRow | null | undefined, { route, type, render }: View): ReadyAnswer {
+  if (row === null || row === undefined) throw new DirectoryError('DID_NOT_REGISTERED', did)
+  const body = render(did, operationOf(row))
+  return { route, type, body, length: Buffer.byteLength(body), tag: tagOf(body), lastModified: row.createdAt }
 }
 
 function availableData(did: string, operation: Operation): IdentityData {

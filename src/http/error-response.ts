@@ -64,6 +64,10 @@ export const STATUS_OF_VERDICT: Readonly<Record<ErrorCode, number | null>> = {
   MALFORMED_POLICY: null,
   QUORUM_NOT_MET: null,
   ROOT_MISMATCH: null,
+  MALFORMED_EVIDENCE: null,
+  NO_CONTRADICTION: null,
+  MALFORMED_ALARM: null,
+  MALFORMED_FRAME: null,
   DID_NOT_REGISTERED: 404,
   DID_NOT_AVAILABLE: 404,
   OPERATION_NOT_FOUND: 404,
@@ -77,6 +81,7 @@ export const REFUSALS = {
   INVALID_LOOKUP: [400, 'Not a JSON array of strings'],
   TOO_MANY_DIDS: [400, `Too many DIDs (${LIMITS.lookupDids} maximum)`],
   INVALID_NUMBER: [400, 'Not a decimal number'],
+  UPGRADE_REQUIRED: [426, 'upgrade required'],
   TOO_MANY_REQUESTS: [429, 'Too many requests'],
   TOO_MANY_HEADERS: [431, 'Request Header Fields Too Large'],
   BODY_TOO_LARGE: [413, `Request body too large (${LIMITS.bodyBytes} bytes maximum)`],
@@ -86,6 +91,7 @@ export const REFUSALS = {
   UNSUPPORTED_CHARSET: [415, 'Unsupported charset'],
   NO_DESCRIPTION: [404, 'The description of this API is not installed here'],
   NO_CHECKPOINT: [404, 'No checkpoint has been published yet'],
+  NO_KEY_STATEMENT: [404, 'This log has said nothing of its keys'],
   NO_SUCH_TILE: [404, 'No such tile'],
   NOT_COVERED: [404, 'No published checkpoint covers this operation yet'],
   NOT_PUBLISHED: [404, 'Larger than the published tree'],
@@ -130,6 +136,7 @@ export function errorResponse(error: unknown, options: CounterOptions = {}): Err
 }
 
 const HEADERS_OF_REFUSAL: Partial<Record<RefusalCode, Readonly<Record<string, string>>>> = {
+  UPGRADE_REQUIRED: { Connection: 'Upgrade', Upgrade: 'websocket' },
   UNSUPPORTED_ENCODING: { 'Accept-Encoding': 'gzip, identity' },
   NO_CHECKPOINT: { 'Retry-After': String(LIMITS.checkpointRetrySeconds) },
   NOT_COVERED: { 'Retry-After': String(LIMITS.checkpointRetrySeconds) },

@@ -1,12 +1,12 @@
 // The ledger as JSON lines, by sequence number or by time. spec/http.md#export
 
 import type { ParsedUrlQuery } from 'node:querystring'
-import { renderLegacy, renderSequenced } from '../core/plc/records.ts'
-import type { EntryRow } from '../storage/store.ts'
+import { ByteWriter } from '../core/encoding/transcode.ts'
+import { writeLegacy, writeSequenced } from '../core/entry-json.ts'
+import type { Store, StoredEntry } from '../storage/store.ts'
 import { TYPES, type Answer, type Call } from './answer.ts'
 import { Refusal } from './error-response.ts'
 import { LIMITS } from './limits.ts'
-import { recordOf } from './rows.ts'
 
 /** GET /export */
 export async function getExport({ ports: { store, tip }, query: parameters }: Call): Promise<Answer> {
@@ -14,29 +14,60 @@ export async function getExport({ ports: { store, tip }, query: parameters }: Ca
   const count = readCount(query)
   const after = readAfter(query)
   const size = tip.durable
-  if (after.mode === 'seq') {
-    const rows = after.seq < size ? await store.exportFrom(after.seq, size, count) : []
-    return { type: TYPES.jsonLines, body: lines(rows, (row) => renderSequenced(recordOf(row))) }
-  }
-  const rows = await store.exportAfter(after.time, size, count)
-  return { type: TYPES.jsonLines, body: lines(rows, (row) => renderLegacy(recordOf(row))) }
+  if (after.mode === 'seq') return { type: TYPES.jsonLines, body: await begun(sequenced(store, after.seq, size, count)) }
+  const entries = await store.exportAfter(after.time, size, count)
+  return { type: TYPES.jsonLines, body: entries.length === 0 ? '' : legacy(entries) }
 }
 
-/** Lines that are rendered and sent together. */
-const LINES_PER_CHUNK = 50
+/** Lines that are sent together: what is held for a client that is slow to take them. */
+const LINES_PER_PIECE = 500
+
+/** Room that is made for one line at first. */
+const LINE_BYTES = 1_024
 
 /** Years 0000 to 9999: what `createdAt` can say. */
 const FIRST_MS = -62_167_219_200_000
 const LAST_MS = 253_402_300_799_999
 
-// The rows are in memory; their lines need not be all at once.
-function lines(rows: readonly EntryRow[], render: (row: EntryRow) => string): string | Iterable<string> {
-  if (rows.length === 0) return ''
-  return (function* () {
-    for (let at = 0; at < rows.length; at += LINES_PER_CHUNK) {
-      const chunk = rows.slice(at, at + LINES_PER_CHUNK).map(render).join('\n')
-      yield at === 0 ? chunk : `\n${chunk}`
+// Each piece is read once the client has taken the one before it.
+async function* sequenced(store: Store, after: number, size: number, count: number): AsyncGenerator<Uint8Array> {
+  let [from, left] = [after, count]
+  for (;;) {
+    const asked = Math.min(left, LINES_PER_PIECE)
+    const out = new ByteWriter(asked * LINE_BYTES)
+    let lines = 0
+    await store.exportFrom(from, size, asked, (stored) => {
+      if (from > after) out.ascii('\n')
+      writeSequenced(out, stored)
+      from = stored.index + 1
+      lines++
+    })
+    if (lines > 0) yield out.written()
+    left -= lines
+    if (lines < asked || left === 0) return
+  }
+}
+
+// The entries are in memory; their lines need not be all at once.
+function* legacy(entries: readonly StoredEntry[]): Generator<Uint8Array> {
+  for (let at = 0; at < entries.length; at += LINES_PER_PIECE) {
+    const piece = entries.slice(at, at + LINES_PER_PIECE)
+    const out = new ByteWriter(piece.length * LINE_BYTES)
+    for (const stored of piece) {
+      if (at > 0 || out.length > 0) out.ascii('\n')
+      writeLegacy(out, stored)
     }
+    yield out.written()
+  }
+}
+
+// What fails before the first piece can still be told; after it, only the connection can be cut off.
+async function begun(pieces: AsyncGenerator<Uint8Array>): Promise<AsyncIterable<Uint8Array> | string> {
+  const first = await pieces.next()
+  if (first.done === true) return ''
+  return (async function* () {
+    yield first.value
+    yield* pieces
   })()
 }
 

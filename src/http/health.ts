@@ -18,7 +18,7 @@ const CHECKS = new WeakMap<CounterPorts, () => Promise<Answer>>()
 
 async function checkHealth(ports: CounterPorts): Promise<Answer> {
   const { version, origin, tip } = ports
-  const known = { version, origin, size: tip.durable, published: tip.published }
+  const known = { version, origin, size: tip.durable, published: tip.published, ...witnessesOf(ports) }
   if (!(await answers(ports.store))) return report(known, ['the database does not answer', ...ports.faults()])
   const publication = await ports.store.publication()
   const checkpointAge = publication === null ? null : secondsBetween(publication.publishedAt, ports.now())
@@ -26,6 +26,19 @@ async function checkHealth(ports: CounterPorts): Promise<Answer> {
   const waitingSeconds = await oldestWait(ports, seen.published, publication?.publishedAt ?? 0)
   const lag = waitingSeconds > LIMITS.checkpointLagSeconds ? [`an entry has waited ${waitingSeconds} seconds for a checkpoint`] : []
   return report(seen, [...lag, ...ports.faults()])
+}
+
+function witnessesOf({ witnesses, now }: CounterPorts): { witnesses?: readonly Record<string, unknown>[] } {
+  const standing = witnesses?.() ?? null
+  if (standing === null) return {}
+  return {
+    witnesses: standing.witnesses.map(({ name, cosignedAt, latencyMs, refusal }) => ({
+      name,
+      cosignedAge: cosignedAt === null ? null : secondsBetween(cosignedAt, now()),
+      latencyMs: latencyMs === null ? null : Math.round(latencyMs),
+      refusal,
+    })),
+  }
 }
 
 /** Whether the database answers within `pingMs`. Never throws. */

@@ -70,6 +70,12 @@ export const LIMITS = {
   forwardAnswerBytes: 262_144,
   /** `Retry-After` where the other directory gives no answer, in seconds. */
   forwardRetrySeconds: 5,
+  /** Answers about identities that are kept ready. */
+  keptAnswers: 30_000,
+  /** Bytes of their bodies. */
+  keptBytes: 20_971_520,
+  /** New entries that are looked at to learn which of them are still true; where there are more, none is kept. */
+  followedEntries: 5_000,
   /** How long answers under way may take once the server stops, in seconds. */
   drainSeconds: 10,
 } as const

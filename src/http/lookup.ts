@@ -1,7 +1,7 @@
 // Many identities in one request, for who resolves in bulk. spec/http.md#post-dids
 
 import { decodeEntry } from '../core/entry.ts'
-import { renderDocument } from '../core/plc/document.ts'
+import { renderDocument, type CurveOf } from '../core/plc/document.ts'
 import { dataOf } from '../core/plc/operation.ts'
 import type { EntryRow } from '../storage/store.ts'
 import { TYPES, type Answer, type Call } from './answer.ts'
@@ -15,7 +15,7 @@ export async function postLookup(call: Call): Promise<Answer> {
   call.charge(Math.max(0, dids.length - 1))
   const rows = await call.ports.store.newestOf(dids)
   const rowOf = new Map(rows.map((row) => [row.did, row]))
-  return { type: TYPES.jsonLines, body: linesOf(dids, rowOf) }
+  return { type: TYPES.jsonLines, body: linesOf(dids, rowOf, call.ports.curveOf) }
 }
 
 /** Lines that are rendered and sent together. */
@@ -32,20 +32,20 @@ function readDids(value: unknown): readonly string[] {
 }
 
 // The rows are in memory; their documents need not be all at once.
-function linesOf(dids: readonly string[], rowOf: ReadonlyMap<string, EntryRow>): string | Iterable<string> {
+function linesOf(dids: readonly string[], rowOf: ReadonlyMap<string, EntryRow>, curveOf: CurveOf | undefined): string | Iterable<string> {
   if (dids.length === 0) return ''
   return (function* () {
     for (let at = 0; at < dids.length; at += LINES_PER_CHUNK) {
-      const chunk = dids.slice(at, at + LINES_PER_CHUNK).map((did) => renderLine(did, rowOf.get(did))).join('\n')
+      const chunk = dids.slice(at, at + LINES_PER_CHUNK).map((did) => renderLine(did, rowOf.get(did), curveOf)).join('\n')
       yield at === 0 ? chunk : `\n${chunk}`
     }
   })()
 }
 
-function renderLine(did: string, row: EntryRow | undefined): string {
+function renderLine(did: string, row: EntryRow | undefined, curveOf: CurveOf | undefined): string {
   const name = JSON.stringify(did)
   if (row === undefined) return `{"did":${name},"document":null,"notFound":true}`
   const data = dataOf(decodeEntry(row.entry).operation)
   if (data === null) return `{"did":${name},"document":null,"tombstoned":true}`
-  return `{"did":${name},"document":${renderDocument(did, data)}}`
+  return `{"did":${name},"document":${renderDocument(did, data, curveOf)}}`
 }

@@ -6,7 +6,7 @@ import type { Publication, Store } from '../storage/store.ts'
 import type { Tip } from '../storage/tip.ts'
 import { TYPES } from './answer.ts'
 import { LIMITS } from './limits.ts'
-import type { RequestFacts } from './ports.ts'
+import type { RequestFacts, WitnessesStanding } from './ports.ts'
 import { shared } from './shared.ts'
 
 /** What the figures are taken from when they are asked for. */
@@ -21,6 +21,8 @@ export interface MetricsSources {
   readonly origin: string
   /** The time of day, milliseconds since 1970. */
   readonly now: () => number
+  /** null, the default, in a process that asks no witnesses. */
+  readonly witnesses?: () => WitnessesStanding | null
 }
 
 /** Told of what the writer does. */
@@ -33,10 +35,18 @@ export interface WriterInstruments {
   clockFault(words: string | null): void
 }
 
+/** Told of what the streams do. */
+export interface StreamInstruments {
+  opened(stream: string): void
+  closed(stream: string, reason: string): void
+  sent(stream: string, messages: number, bytes: number): void
+}
+
 /** Instruments, and the application that shows them. */
 export interface Metrics {
   readonly observer: WriterInstruments
   readonly onRequest: (facts: RequestFacts) => void
+  readonly streams: StreamInstruments
   /** Answers `GET /metrics`; `listen` serves it. */
   readonly app: Koa
 }
@@ -46,7 +56,8 @@ export function createMetrics(sources: MetricsSources): Metrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry, prefix: PREFIX })
   observeTree(registry, sources)
-  return { observer: writerInstruments(registry, sources), onRequest: requestInstrument(registry), app: metricsApp(registry) }
+  observeWitnesses(registry, sources)
+  return { observer: writerInstruments(registry, sources), onRequest: requestInstrument(registry), streams: streamInstruments(registry), app: metricsApp(registry) }
 }
 
 const PREFIX = 'stele_'
@@ -70,6 +81,27 @@ function observeTree(registry: Registry, { tip, store, version, origin, verifier
     const publication = await published()
     return publication === undefined || publication === null ? NaN : Math.max(0, now() - publication.publishedAt) / 1000
   })
+}
+
+function observeWitnesses(registry: Registry, { witnesses, now }: MetricsSources): void {
+  const each = (name: string, help: string, read: (witness: WitnessesStanding['witnesses'][number]) => number): void => {
+    registry.registerMetric(
+      new Gauge({
+        name: `${PREFIX}witness_${name}`,
+        help,
+        labelNames: ['witness'],
+        registers: [],
+        collect() {
+          for (const witness of witnesses?.()?.witnesses ?? []) this.set({ witness: witness.name }, read(witness))
+        },
+      }),
+    )
+  }
+  each('cosignature_age_seconds', 'Seconds since the newest cosignature of a witness; NaN before the first', ({ cosignedAt }) => (cosignedAt === null ? NaN : Math.max(0, now() - cosignedAt) / 1000))
+  each('latency_seconds', 'Time that a witness took for its newest cosignature; NaN before the first', ({ latencyMs }) => (latencyMs === null ? NaN : latencyMs / 1000))
+  each('refused', '1 while a witness has not cosigned when it was asked last', ({ refusal }) => (refusal === null ? 0 : 1))
+  gauge(registry, 'quorum_missed', '1 while the newest checkpoint lacks its quorum of witnesses', () => (witnesses?.()?.quorumMissed ? 1 : 0))
+  gauge(registry, 'witness_alarm', '1 once a witness contradicts the log: nothing is signed any more', () => (witnesses?.()?.alarm ? 1 : 0))
 }
 
 function writerInstruments(registry: Registry, { queue }: MetricsSources): WriterInstruments {
@@ -113,6 +145,26 @@ function requestInstrument(registry: Registry): Metrics['onRequest'] {
     seconds.observe(labels, ms / 1000)
     if (refused !== null) refusals.inc({ code: refused })
     if (refused === 'TOO_MANY_REQUESTS') throttled.inc()
+  }
+}
+
+function streamInstruments(registry: Registry): StreamInstruments {
+  const registers = [registry]
+  const labelNames = ['stream'] as const
+  const subscribers = new Gauge({ name: `${PREFIX}stream_subscribers`, help: 'Subscribers of the streams', labelNames, registers })
+  const messages = new Counter({ name: `${PREFIX}stream_messages_total`, help: 'Messages that subscribers took', labelNames, registers })
+  const bytes = new Counter({ name: `${PREFIX}stream_bytes_total`, help: 'Bytes of these messages', labelNames, registers })
+  const closed = new Counter({ name: `${PREFIX}stream_closed_total`, help: 'Streams that ended, by reason', labelNames: ['stream', 'reason'], registers })
+  return {
+    opened: (stream) => subscribers.inc({ stream }),
+    closed(stream, reason) {
+      subscribers.dec({ stream })
+      closed.inc({ stream, reason })
+    },
+    sent(stream, count, length) {
+      messages.inc({ stream }, count)
+      bytes.inc({ stream }, length)
+    },
   }
 }
 

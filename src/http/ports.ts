@@ -2,10 +2,11 @@
 
 import type { IncomingHttpHeaders } from 'node:http'
 import type { ErrorCode } from '../core/errors.ts'
+import type { CurveOf } from '../core/plc/document.ts'
 import type { Operation } from '../core/plc/operation.ts'
-import type { VerifierKey } from '../core/tlog/note.ts'
 import type { Store } from '../storage/store.ts'
 import type { Tip } from '../storage/tip.ts'
+import type { AnswerCache } from './answer-cache.ts'
 import type { RefusalCode } from './error-response.ts'
 
 /** What became of an operation that was not refused. `retryAfterS` is null where no time is known after which it could be otherwise. */
@@ -51,6 +52,22 @@ export interface RequestFacts {
   readonly refused: ErrorCode | RefusalCode | null
 }
 
+/** How the witnesses of the log fare, as the process that signs knows it. */
+export interface WitnessesStanding {
+  /** In the order of the policy. */
+  readonly witnesses: readonly {
+    readonly name: string
+    /** When its newest cosignature came, milliseconds since 1970; null before the first. */
+    readonly cosignedAt: number | null
+    /** How long that took, milliseconds. */
+    readonly latencyMs: number | null
+    /** Why it did not cosign when it was asked last; null where it did. */
+    readonly refusal: string | null
+  }[]
+  readonly quorumMissed: boolean
+  readonly alarm: boolean
+}
+
 /** What an operator may choose. */
 export interface CounterOptions {
   /** Status of an operation that comes too soon: 400 as in the deployed directory, or 429 with `Retry-After`. Default 400. */
@@ -72,17 +89,21 @@ export interface CounterPorts {
   /** For reading only. */
   readonly store: Store
   readonly tip: Tip
+  /** Of the same store and tip. Default: one that looks at what is new when it is asked. */
+  readonly answers?: AnswerCache
+  /** By a library that is faster than the core's own. Default: that. */
+  readonly curveOf?: CurveOf
   /** Resolves once the operation is durable and has its index; throws a DirectoryError where it is refused. `did` is well-formed. */
   readonly submit: (did: string, operation: Operation) => Promise<Submitted>
   /** Where it is given, submissions are passed on and `submit` is not called. */
   readonly forward?: ForwardPort | null
-  /** The keys under which the log's checkpoints verify. */
-  readonly logKeys: readonly VerifierKey[]
   readonly origin: string
   readonly version: string
   /** The time of day, milliseconds since 1970. */
   readonly now: () => number
   /** What keeps it from all of its work, in words for the operator; none where all is well. */
   readonly faults: () => readonly string[]
+  /** null, the default, in a process that asks no witnesses. */
+  readonly witnesses?: () => WitnessesStanding | null
   readonly log: LogLine
 }

@@ -9,7 +9,8 @@ import { getDescription } from './openapi.ts'
 import { getConsistency, getInclusion, getReceipt } from './proof.ts'
 import type { Representation } from './send.ts'
 import { postOperation } from './submit.ts'
-import { getBundle, getCheckpoint, getTile, getVerifierKeys } from './tlog.ts'
+import { getStream } from './stream.ts'
+import { getBundle, getCheckpoint, getKeyStatement, getTile, getVerifierKeys } from './tlog.ts'
 import { getWelcome } from './welcome.ts'
 
 /** One endpoint. */
@@ -29,10 +30,13 @@ export const ROUTES: readonly Route[] = [
   { method: 'GET', path: '/_health', cache: 'never', gzip: false, summary: 'whether the directory does its work', handler: getHealth },
   { method: 'GET', path: '/openapi.json', cache: 'revalidate', gzip: true, summary: 'this API as OpenAPI 3.1', handler: getDescription },
   { method: 'GET', path: '/export', cache: 'revalidate', gzip: true, summary: 'the ledger as JSON lines, after a sequence number or a time', handler: getExport },
+  { method: 'GET', path: '/export/stream', cache: 'never', gzip: false, summary: 'the ledger as it grows, over a WebSocket', handler: getStream },
   { method: 'GET', path: '/checkpoint', cache: 'revalidate', gzip: false, summary: 'the newest published checkpoint of the log', handler: getCheckpoint },
   { method: 'GET', path: '/tile/entries/*path', cache: 'immutable', gzip: true, summary: 'up to 256 entries of the log', handler: getBundle },
   { method: 'GET', path: '/tile/*path', cache: 'immutable', gzip: false, summary: 'up to 256 hashes of the log', handler: getTile },
   { method: 'GET', path: '/log/vkey', cache: 'revalidate', gzip: false, summary: 'the keys of the log, one a line', handler: getVerifierKeys },
+  { method: 'GET', path: '/log/keys', cache: 'revalidate', gzip: false, summary: 'what the log says of its keys, as a signed note', handler: getKeyStatement },
+  { method: 'GET', path: '/log/stream', cache: 'never', gzip: false, summary: 'the log as it grows, over a WebSocket', handler: getStream },
   { method: 'GET', path: '/log/proof/inclusion', cache: 'revalidate', gzip: false, summary: 'the proof that an entry is in the tree of a size', handler: getInclusion },
   { method: 'GET', path: '/log/proof/consistency', cache: 'revalidate', gzip: false, summary: 'the proof that a tree continues a smaller one', handler: getConsistency },
   { method: 'POST', path: '/dids', cache: 'never', gzip: true, summary: 'the DID documents of up to 1,000 DIDs as JSON lines', handler: postLookup },

@@ -1,8 +1,9 @@
 // What the store's rows say, in the words of identities.
 
+import { ByteWriter } from '../core/encoding/transcode.ts'
 import { decodeEntry } from '../core/entry.ts'
+import { writeAudited, writeOperation } from '../core/entry-json.ts'
 import type { Operation } from '../core/plc/operation.ts'
-import type { LedgerRecord } from '../core/plc/records.ts'
 import type { EntryRow } from '../storage/store.ts'
 
 /** The operation in a row that was not rejected. */
@@ -10,8 +11,25 @@ export function operationOf(row: EntryRow): Operation {
   return decodeEntry(row.entry).operation
 }
 
-/** A row that was not rejected, as operations travel between directories. `seq` is its index plus one. */
-export function recordOf(row: EntryRow): Required<LedgerRecord> {
-  const { did, cid, createdAt, nullified } = row
-  return { did, cid, createdAt, nullified, operation: operationOf(row), seq: row.index + 1 }
+/** The operations in rows that were not rejected, as a JSON array. */
+export function operationsJson(rows: readonly EntryRow[]): Uint8Array {
+  return arrayOf(rows, (out, row) => writeOperation(out, row.entry))
 }
+
+/** Rows that were not rejected, as the JSON array that an audit log is. */
+export function auditJson(rows: readonly EntryRow[]): Uint8Array {
+  return arrayOf(rows, writeAudited)
+}
+
+function arrayOf(rows: readonly EntryRow[], write: (out: ByteWriter, row: EntryRow) => void): Uint8Array {
+  const out = new ByteWriter(rows.length * ROW_BYTES)
+  for (const [i, row] of rows.entries()) {
+    out.ascii(i === 0 ? '[' : ',')
+    write(out, row)
+  }
+  out.ascii(rows.length === 0 ? '[]' : ']')
+  return out.written()
+}
+
+/** Room that is made for one row at first. */
+const ROW_BYTES = 1_024

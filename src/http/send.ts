@@ -23,6 +23,13 @@ export const CACHE_CONTROL = {
   never: 'no-store',
 } as const
 
+/** On every answer, errors included. */
+export const COMMON_HEADERS = {
+  'Access-Control-Allow-Origin': '*',
+  'Access-Control-Expose-Headers': 'ETag, Location, Preference-Applied, Retry-After, Stele-Incident',
+  'X-Content-Type-Options': 'nosniff',
+} as const
+
 /** Sends an answer: 304 where the client has it, compressed where that was asked for and pays. */
 export async function send(ctx: Context, representation: Representation, answer: Answer): Promise<void> {
   const { status = 200, type, body, headers = {}, lastModified } = answer
@@ -41,7 +48,7 @@ export async function send(ctx: Context, representation: Representation, answer:
   const bytes = typeof body === 'string' ? Buffer.from(body) : Buffer.from(body.buffer, body.byteOffset, body.byteLength)
   const gzipped = packed && bytes.length >= LIMITS.gzipMinBytes
   if (isReading(ctx) && status === 200 && representation.cache !== 'never') {
-    ctx.set('ETag', `"${hash('sha256', bytes, 'base64url').slice(0, 22)}${gzipped ? '-gzip' : ''}"`)
+    ctx.set('ETag', `"${answer.tag ?? tagOf(bytes)}${gzipped ? '-gzip' : ''}"`)
     if (isFresh(ctx, answer)) {
       ctx.status = 304
       return
@@ -51,7 +58,12 @@ export async function send(ctx: Context, representation: Representation, answer:
   ctx.body = gzipped ? await promisify(gzip)(bytes) : bytes
 }
 
-function sendPieces(ctx: Context, pieces: Iterable<string>, packed: boolean): void {
+/** The hash of a body, as in its `ETag`. */
+export function tagOf(body: string | Uint8Array): string {
+  return hash('sha256', body, 'base64url').slice(0, 22)
+}
+
+function sendPieces(ctx: Context, pieces: Iterable<string | Uint8Array> | AsyncIterable<Uint8Array>, packed: boolean): void {
   const readable = Readable.from(pieces, { objectMode: false })
   if (!packed) {
     ctx.body = readable

@@ -3,7 +3,6 @@
 import { assert, verdictOf } from '../core/errors.ts'
 import { encodeBundle } from '../core/tlog/bundle.ts'
 import { HASH_BYTES } from '../core/tlog/hash.ts'
-import { formatVerifierKey } from '../core/tlog/note.ts'
 import { parseTilePath, TILE_WIDTH, type TilePath } from '../core/tlog/tile.ts'
 import { TYPES, type Answer, type Call } from './answer.ts'
 import { Refusal } from './error-response.ts'
@@ -36,14 +35,26 @@ export async function getBundle({ ports, path }: Call): Promise<Answer> {
   const start = asked.index * TILE_WIDTH
   const end = start + asked.width
   await checkPublished(ports, end)
-  const rows = await ports.store.entries(start, end)
-  assert(rows.length === asked.width, `published entries are missing: ${path}`)
-  return { type: TYPES.bytes, body: encodeBundle(rows.map((row) => row.entry)) }
+  const leaves = await ports.store.leaves(start, end)
+  assert(leaves.length === asked.width, `published entries are missing: ${path}`)
+  return { type: TYPES.bytes, body: encodeBundle(leaves) }
 }
 
 /** GET /log/vkey */
-export function getVerifierKeys({ ports }: Call): Answer {
-  return { type: TYPES.text, body: ports.logKeys.map((key) => `${formatVerifierKey(key)}\n`).join('') }
+export async function getVerifierKeys({ ports }: Call): Promise<Answer> {
+  return { type: TYPES.text, body: (await logKeys(ports)).map((vkey) => `${vkey}\n`).join('') }
+}
+
+/** GET /log/keys */
+export async function getKeyStatement({ ports }: Call): Promise<Answer> {
+  const statement = await ports.store.keyStatement()
+  if (statement === null) throw new Refusal('NO_KEY_STATEMENT')
+  return { type: TYPES.text, body: statement }
+}
+
+/** The log's verifier keys as they are now: another process may have changed them. */
+export async function logKeys({ store }: CounterPorts): Promise<readonly string[]> {
+  return (await store.head())?.vkeys ?? []
 }
 
 /** The published size, at least `needed` where it is that large: what another process published may not have been heard of here. */

@@ -1,7 +1,7 @@
 // What somebody sees who opens the directory's address. spec/http.md#welcome
 
-import { formatVerifierKey } from '../core/tlog/note.ts'
 import { TYPES, type Answer, type Call } from './answer.ts'
+import { logKeys } from './tlog.ts'
 
 /** What is said of an endpoint. */
 export interface Endpoint {
@@ -11,10 +11,10 @@ export interface Endpoint {
 }
 
 /** GET / */
-export function getWelcome({ ports, accepts }: Call, routes: readonly Endpoint[]): Answer {
-  const { origin, version, tip, logKeys } = ports
+export async function getWelcome({ ports, accepts }: Call, routes: readonly Endpoint[]): Promise<Answer> {
+  const { origin, version, tip } = ports
   const endpoints = routes.map(({ method, path, summary }) => ({ method, path, summary }))
-  const welcome = { origin, version, vkeys: logKeys.map(formatVerifierKey), size: tip.durable, published: tip.published, endpoints }
+  const welcome = { origin, version, vkeys: await logKeys(ports), size: tip.durable, published: tip.published, endpoints }
   const headers = { Vary: 'Accept' }
   if (accepts('application/json', 'text/html') !== 'text/html') return { type: TYPES.json, body: JSON.stringify(welcome), headers }
   return { type: TYPES.html, body: page(welcome), headers: { ...headers, 'Content-Security-Policy': "default-src 'none'; style-src 'unsafe-inline'" } }
