@@ -32,8 +32,11 @@ export const SETTINGS = {
   'client-ip-header': { value: 'name', help: 'header in which a reverse proxy names the client (its last address counts); none is trusted without it', env: ['STELE_CLIENT_IP_HEADER'], fallback: null },
   'read-rate': { value: 'number', help: 'requests a second that one address may make beside writes, with bursts of five times that; 0 for any number', env: ['STELE_READ_RATE'], fallback: '1000' },
   'write-rate': { value: 'number', help: 'writes a second that one address may make, with bursts of ten times that; 0 for any number', env: ['STELE_WRITE_RATE'], fallback: '50' },
+  'max-cursor-age': { value: 'duration', help: 'how old the operation after a stream\'s cursor may be; any age without it', env: ['STELE_MAX_CURSOR_AGE'], fallback: null },
   'metrics-port': { value: 'number', help: 'port of GET /metrics on the same address; no metrics without it', env: ['STELE_METRICS_PORT'], fallback: null },
-  policy: { value: 'file', help: 'tlog-policy of witnesses; refused, they are not supported yet', env: ['STELE_POLICY'], fallback: null },
+  policy: { value: 'file', help: 'tlog-policy of the witnesses that must have seen a checkpoint before it is published', env: ['STELE_POLICY'], fallback: null },
+  'witness-rate': { value: 'name=number,...', help: 'checkpoints a day that witnesses of the policy are asked for; the others are asked for every one', env: ['STELE_WITNESS_RATE'], fallback: null },
+  'witness-fail-open': { value: null, help: 'publish a checkpoint though its quorum of witnesses is missed', env: ['STELE_WITNESS_FAIL_OPEN'], fallback: null },
   'log-level': { value: 'level', help: 'trace, debug, info, warn, error or silent', env: ['STELE_LOG_LEVEL'], fallback: 'info' },
   url: { value: 'url', help: 'the directory to talk to', env: ['STELE_URL'], fallback: 'http://127.0.0.1:2582' },
 } as const satisfies Record<string, Setting>
@@ -67,7 +70,14 @@ export interface Config {
   readonly readRate: number
   /** Requests a second, 0 for any number. */
   readonly writeRate: number
+  /** Milliseconds; null for any age. */
+  readonly maxCursorAgeMs: number | null
   readonly metricsPort: number | null
+  /** Absolute path of the policy; null for no witnesses. */
+  readonly policyFile: string | null
+  /** Checkpoints a day, by the name of a witness. */
+  readonly witnessRates: ReadonlyMap<string, number>
+  readonly witnessFailOpen: boolean
   readonly logLevel: (typeof LOG_LEVELS)[number]
   /** Where keys and guards live by default: never under the data. Absolute path. */
   readonly stateDir: string
@@ -78,6 +88,9 @@ export const CHECKPOINT_INTERVAL_MS = { min: 10, max: 60_000 }
 
 /** Smallest and largest clock skew that can be allowed. */
 export const MAX_CLOCK_SKEW_MS = { min: 100, max: 600_000 }
+
+/** Smallest and largest age of a cursor that can be the limit. */
+export const MAX_CURSOR_AGE_MS = { min: 1_000, max: 3_650 * 86_400_000 }
 
 /** A setting or an argument is wrong: words for the person at the terminal, never a stack. */
 export class UsageError extends Error {
@@ -90,8 +103,8 @@ export class UsageError extends Error {
  */
 export function readConfig(flags: Partial<Record<SettingName, string>>, env: NodeJS.ProcessEnv = process.env): Config {
   const text = (name: SettingName): string | null => flags[name] ?? fromEnvironment(SETTINGS[name].env, env) ?? SETTINGS[name].fallback
-  if (text('policy') !== null) throw new UsageError('--policy: witnesses are not supported yet; leave the policy out')
   const metricsPort = text('metrics-port')
+  const maxCursorAge = text('max-cursor-age')
   return {
     port: readPort('--port', text('port') ?? ''),
     host: text('host') ?? '',
@@ -108,7 +121,11 @@ export function readConfig(flags: Partial<Record<SettingName, string>>, env: Nod
     clientIpHeader: readHeaderName(text('client-ip-header')),
     readRate: readRequestRate('--read-rate', text('read-rate') ?? ''),
     writeRate: readRequestRate('--write-rate', text('write-rate') ?? ''),
+    maxCursorAgeMs: maxCursorAge === null ? null : readDuration('--max-cursor-age', maxCursorAge, MAX_CURSOR_AGE_MS),
     metricsPort: metricsPort === null ? null : readPort('--metrics-port', metricsPort),
+    policyFile: absolute(text('policy')),
+    witnessRates: readWitnessRates(text('witness-rate'), text('policy')),
+    witnessFailOpen: readSwitch('--witness-fail-open', text('witness-fail-open')),
     logLevel: readLevel(text('log-level') ?? ''),
     stateDir: readStateDir(env),
   }
@@ -148,7 +165,8 @@ function absolute(path: string | null): string | null {
   return path === null ? null : resolve(path)
 }
 
-function readPort(flag: string, text: string): number {
+/** Reads a port. Throws UsageError, which names the flag, for any other text. */
+export function readPort(flag: string, text: string): number {
   const port = Number(text)
   if (!/^\d{1,5}$/.test(text) || port > 65_535) throw new UsageError(`${flag}: ${text} is not a port (0 to 65535)`)
   return port
@@ -182,12 +200,24 @@ function readRateLimitStatus(text: string): 400 | 429 {
   throw new UsageError(`--rate-limit-status: ${text} is neither 400 nor 429`)
 }
 
-function readRequestRate(flag: string, text: string): number {
+/** Reads how many requests a second, 0 for any number. Throws UsageError, which names the flag, for any other text. */
+export function readRequestRate(flag: string, text: string): number {
   if (!/^\d{1,7}$/.test(text)) throw new UsageError(`${flag}: ${text} is not a number of requests a second (0 to 9999999)`)
   return Number(text)
 }
 
-function readHeaderName(text: string | null): string | null {
+function readWitnessRates(text: string | null, policy: string | null): ReadonlyMap<string, number> {
+  if (text !== null && policy === null) throw new UsageError('--witness-rate goes with --policy')
+  const rates = (text?.split(',') ?? []).map((item): [string, number] => {
+    const [, name = '', perDay = ''] = /^\s*([^=\s]+)=([1-9]\d{0,6})\s*$/.exec(item) ?? []
+    if (name === '') throw new UsageError(`--witness-rate: ${item} is not the name of a witness and a number of checkpoints a day (1 to 9999999), such as alice=500`)
+    return [name, Number(perDay)]
+  })
+  return new Map(rates)
+}
+
+/** Reads the name of `--client-ip-header`, in lower case. Throws UsageError for what is none. */
+export function readHeaderName(text: string | null): string | null {
   if (text !== null && !/^[a-z0-9-]{1,64}$/i.test(text)) throw new UsageError(`--client-ip-header: ${text} is not the name of a header`)
   return text === null ? null : text.toLowerCase()
 }

@@ -2,11 +2,14 @@
 // README.md#state
 
 import { randomBytes, randomInt } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { UsageError, type Config } from './config.ts'
-import { DirectoryError } from './core/errors.ts'
-import { formatSigningKey, KEY_TYPES, makeSigningKey, parseSigningKey, type SigningKey } from './core/tlog/note.ts'
+import { verdictOf } from './core/errors.ts'
+import { isLogKeyType } from './core/tlog/checkpoint.ts'
+import { inSigningOrder } from './core/tlog/key-statement.ts'
+import { formatSigningKey, formatVerifierKey, KEY_TYPES, makeSigningKey, parseSigningKey, type SigningKey } from './core/tlog/note.ts'
+import { replaceSecretFile, writeSecretFile } from './secret-file.ts'
 
 /** A log's files. */
 export interface StateFiles {
@@ -37,33 +40,40 @@ export function logOfDataFolder({ stateDir, dataDir }: Pick<Config, 'stateDir' |
   return folder === undefined ? null : decodeURIComponent(folder)
 }
 
-/** Reads a log's signing key. Throws UsageError, which never shows the key, where there is none or it is another log's. */
-export function readKey(file: string, origin: string): SigningKey {
+/**
+ * Reads a log's signing keys, one a line, in the order in which they sign. Throws UsageError, which never shows a key, where there is none, one
+ * is another log's, one stands twice, or none is an Ed25519 key.
+ */
+export function readKeys(file: string, origin: string): readonly SigningKey[] {
   let text: string
   try {
-    text = readFileSync(file, 'utf8').trim()
+    text = readFileSync(file, 'utf8')
   } catch (error) {
     throw new UsageError(`the log's key cannot be read: ${error instanceof Error ? error.message : String(error)}. Bring the file back, or name it with --key FILE`)
   }
-  let key: SigningKey
-  try {
-    key = parseSigningKey(text)
-  } catch (error) {
-    if (!(error instanceof DirectoryError)) throw error
-    throw new UsageError(`${file} does not hold a signing key (PRIVATE+KEY+...)`)
+  const lines = text.split('\n').map((line) => line.trim()).filter((line) => line !== '')
+  const keys = lines.map((line) => verdictOf(() => parseSigningKey(line)).value ?? fail(`${file} does not hold a signing key (PRIVATE+KEY+...) on each line`))
+  for (const key of keys) {
+    if (key.name !== origin) throw new UsageError(`${file} is the key of ${key.name}, not of ${origin}`)
+    if (!isLogKeyType(key.type)) throw new UsageError(`${file} holds a key that does not sign for a log: it is neither Ed25519 nor ML-DSA-44`)
   }
-  if (key.name !== origin) throw new UsageError(`${file} is the key of ${key.name}, not of ${origin}`)
-  if (key.type !== KEY_TYPES.ed25519) throw new UsageError(`${file} is not an Ed25519 key`)
-  return key
+  if (new Set(keys.map(formatVerifierKey)).size !== keys.length) throw new UsageError(`${file} holds a key twice`)
+  if (!keys.some((key) => key.type === KEY_TYPES.ed25519)) throw new UsageError(`${file} holds no Ed25519 key (PRIVATE+KEY+...)`)
+  return inSigningOrder(keys)
 }
 
-/** The key in `file`, or a new Ed25519 key written to it, readable by its owner alone, where there is no such file. */
-export function readOrMakeKey(file: string, origin: string): SigningKey {
-  if (existsSync(file)) return readKey(file, origin)
-  const key = makeSigningKey(origin, KEY_TYPES.ed25519, randomBytes(32))
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
-  writeFileSync(file, `${formatSigningKey(key)}\n`, { mode: 0o600, flag: 'wx', flush: true })
-  return key
+/** Replaces the keys in a file, at once and durably. A file that holds them is left alone, so that it may be read-only. */
+export function writeKeys(file: string, keys: readonly SigningKey[]): void {
+  const text = keys.map(formatSigningKey).join('\n')
+  if (readText(file)?.trim() !== text) replaceSecretFile(file, text)
+}
+
+/** The keys in `file`, or new ones of these types written to it, readable by its owner alone, where there is no such file. */
+export function readOrMakeKeys(file: string, origin: string, types: readonly number[]): readonly SigningKey[] {
+  if (existsSync(file)) return readKeys(file, origin)
+  const keys = types.map((type) => makeSigningKey(origin, type, Uint8Array.from(randomBytes(32))))
+  writeSecretFile(file, keys.map(formatSigningKey).join('\n'))
+  return keys
 }
 
 /** A name for a guard that no other has: 32 hexadecimal digits. */
@@ -75,6 +85,10 @@ export function randomGuardId(): string {
 export function randomOrigin(): string {
   const syllable = (): string => `${pick('bdfghklmnprstvwz')}${pick('aeiou')}`
   return `stele.local/${Array.from({ length: 5 }, syllable).join('')}`
+}
+
+function fail(words: string): never {
+  throw new UsageError(words)
 }
 
 function readText(file: string): string | null {

@@ -42,7 +42,14 @@ export async function checkDatabase(store: Store, logKeys: readonly VerifierKey[
     if (!bytesEqual(encodeEdge(report.state.edge), encodeEdge(head.edge))) problems.push(wrong('head', 'its edge is not the one that the entries lead to'))
     if (report.state.clock.lastNative !== head.clock.lastNative) problems.push(wrong('head', 'its time of the last native entry is not that of the entries'))
   }
-  return { ...report, problems, entries: report.state.edge.size, checkpoint: { origin: head.origin, size: head.size, root: head.root } }
+  return {
+    ...report,
+    problems,
+    entries: report.state.edge.size,
+    checkpoint: { origin: head.origin, size: head.size, root: head.root },
+    note: publication?.note ?? '',
+    evidence: [],
+  }
 }
 
 // Rows as stored and rows as derived. Later entries nullify earlier ones, so that only the end tells about that.

@@ -11,7 +11,7 @@ import { signOperation } from '../core/plc/signature.ts'
 import { makeOperationKey, readKeyArgument, readOperationKey, type OperationKey } from './operation-key.ts'
 import { addIdentityOptions, changed, defaultKeyFile, type IdentityOptions } from './identity-options.ts'
 import { addSettings, CLIENT_SETTINGS, directoryOf } from './options.ts'
-import { writeSecretFile } from './secret-file.ts'
+import { writeSecretFile } from '../secret-file.ts'
 import { print, say } from './terminal.ts'
 
 type CreateOptions = IdentityOptions & { readonly key?: string; readonly curve: Curve }

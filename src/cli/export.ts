@@ -4,8 +4,8 @@ import { once } from 'node:events'
 import { Command } from 'commander'
 import { readConfig, readDirectoryUrl, UsageError } from '../config.ts'
 import { directoryClient, EXPORT_PAGE } from '../client/directory-client.ts'
-import { decodeEntry } from '../core/entry.ts'
-import { renderSequenced } from '../core/plc/records.ts'
+import { ByteWriter } from '../core/encoding/transcode.ts'
+import { writeSequenced } from '../core/entry-json.ts'
 import type { Store } from '../storage/store.ts'
 import { openDatabase, requireHead } from './database.ts'
 import { addSettings, CLIENT_SETTINGS, flagsOf, STORAGE_SETTINGS } from './options.ts'
@@ -35,14 +35,16 @@ export function exportCommand(): Command {
 export async function* storedPages(store: Store, after: number): AsyncGenerator<readonly string[]> {
   const { size } = await requireHead(store)
   for (let from = after; from < size; ) {
-    const rows = await store.exportFrom(from, size, EXPORT_PAGE)
-    const last = rows.at(-1)
-    if (last === undefined) return
-    yield rows.map((row) => {
-      const { operation } = decodeEntry(row.entry)
-      return renderSequenced({ did: row.did, cid: row.cid, createdAt: row.createdAt, operation, seq: row.index + 1 })
+    const lines: string[] = []
+    const out = new ByteWriter()
+    await store.exportFrom(from, size, EXPORT_PAGE, (stored) => {
+      out.length = 0
+      writeSequenced(out, stored)
+      lines.push(Buffer.from(out.written()).toString())
+      from = stored.index + 1
     })
-    from = last.index + 1
+    if (lines.length === 0) return
+    yield lines
   }
 }
 

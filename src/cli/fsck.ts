@@ -1,14 +1,18 @@
 // `stele fsck`: whether a log is whole, all of it derived again. spec/log.md#fsck
 
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command } from 'commander'
 import { readConfig, readDirectoryUrl, UsageError, type Config } from '../config.ts'
 import type { VerifyAnswers } from '../client/check-tree.ts'
-import { fsck, type FsckReport } from '../client/fsck.ts'
+import { fsck, type FsckOptions, type FsckReport, type KeptCheckpoint } from '../client/fsck.ts'
 import { httpTileReader } from '../client/tile-reader.ts'
+import { alarmPart, alarmWords, formatAlarm } from '../core/alarm.ts'
 import { base64 } from '../core/encoding/text.ts'
+import { verdictOf } from '../core/errors.ts'
+import { formatEvidence } from '../core/evidence.ts'
 import type { VerifierKey } from '../core/tlog/note.ts'
+import { parseTlogProof } from '../core/tlog/tlog-proof.ts'
 import { checkDatabase } from './check-database.ts'
 import { openDatabase } from './database.ts'
 import { EXIT } from './exit.ts'
@@ -25,27 +29,47 @@ export function fsckCommand(): Command {
     .argument('[url]', "the log's prefix, which is the address of a directory (default: --url)")
     .option('--database', 'check the database of --data or --database-url, its derived columns too')
     .option('--vkey <key or file>', `${VKEY_HELP} (default with --database: log.vkey in --data)`, collect)
+    .option('--kept <file>', 'a checkpoint or receipt of this log that you kept, which it must continue; can be repeated', collect)
+    .option('--evidence <file>', 'where to write what was found: proof for `stele verify-evidence`, else an alarm; never overwritten')
     .addHelpText(
       'after',
-      '\nExamples:\n  $ stele fsck https://directory.example --vkey log.vkey\n  $ stele fsck --database --data ./data\n\n' +
+      '\nExamples:\n  $ stele fsck https://directory.example --vkey log.vkey\n  $ stele fsck --database --data ./data\n' +
+        '  $ stele fsck https://directory.example --vkey log.vkey --kept checkpoint-of-may --evidence fork.evidence\n\n' +
         'Exit codes: 0 whole, 1 broken or not readable, 3 whole, with entries that break a rule and were rejected.',
     )
-    .action(async (url: string | undefined, options: { database?: true; vkey?: readonly string[] }, command: Command) => {
+    .action(async (url: string | undefined, options: FsckFlags, command: Command) => {
       const flags = flagsOf(command)
       const given = options.vkey === undefined ? null : readVerifierKeys(options.vkey)
       if (options.database === true && url !== undefined) throw new UsageError('name a URL or --database, not both')
+      if (options.database === true && (options.kept ?? options.evidence) !== undefined) throw new UsageError('--kept and --evidence are for what is published, not for a database')
+      if (options.evidence !== undefined && given === null) throw new UsageError("--evidence needs the log's key: name it with --vkey")
+      const kept = (options.kept ?? []).map(readKept)
       await using verifier = await openVerifier()
       const verifyAnswers: VerifyAnswers = (questions) => verifier.answer(questions)
-      const report = options.database === true ? await checkStored(readConfig(flags), given, verifyAnswers) : await checkPublished(url, flags, given, verifyAnswers)
+      const report = options.database === true ? await checkStored(readConfig(flags), given, verifyAnswers) : await checkPublished(url, flags, given, { verifyAnswers, kept })
       process.exitCode = tell(report)
+      if (options.evidence !== undefined) keepFindings(options.evidence, report, kept)
     })
 }
 
-async function checkPublished(url: string | undefined, flags: Flags, keys: readonly VerifierKey[] | null, verifyAnswers: VerifyAnswers): Promise<FsckReport> {
+interface FsckFlags {
+  readonly database?: true
+  readonly vkey?: readonly string[]
+  readonly kept?: readonly string[]
+  readonly evidence?: string
+}
+
+// A receipt holds the checkpoint under which it was made.
+function readKept(where: string): KeptCheckpoint {
+  const text = readFileSync(where, 'utf8')
+  return { where, note: verdictOf(() => parseTlogProof(text)).value?.checkpoint ?? text }
+}
+
+async function checkPublished(url: string | undefined, flags: Flags, keys: readonly VerifierKey[] | null, options: FsckOptions): Promise<FsckReport> {
   warnWithout(keys)
   using progress = startProgress('checking', 'entries', 0)
   const reader = httpTileReader(readDirectoryUrl(url === undefined ? flags : { ...flags, url }))
-  return await fsck(reader, keys, { verifyAnswers, onProgress: (done, size) => progress.update(done, size) })
+  return await fsck(reader, keys, { ...options, onProgress: (done, size) => progress.update(done, size) })
 }
 
 async function checkStored(config: Config, given: readonly VerifierKey[] | null, verifyAnswers: VerifyAnswers): Promise<FsckReport> {
@@ -69,4 +93,18 @@ function tell({ checkpoint, entries, dids, rejected, problems }: FsckReport): nu
   if (problems.length > 0) return EXIT.failed
   print(rejected.length === 0 ? 'whole' : `whole, with ${rejected.length} rejected entries`)
   return rejected.length === 0 ? EXIT.ok : EXIT.remarks
+}
+
+// Proof where there is proof; else, where something is wrong, an alarm with what was at hand.
+function keepFindings(path: string, { checkpoint, note, evidence, problems, rejected }: FsckReport, kept: readonly KeptCheckpoint[]): void {
+  const [proof] = evidence
+  const [first] = [...problems.map(({ where, words }) => `${where}: ${words}`), ...rejected.map(({ index, code }) => `entry ${index}: ${code}`)]
+  if (proof !== undefined) {
+    writeFileSync(path, formatEvidence(proof), { flag: 'wx' })
+    print(`evidence   ${path}: ${proof.kind}, for anybody who has the log's key (stele verify-evidence)`)
+  } else if (first !== undefined) {
+    const parts = [alarmPart('checkpoint', note), ...kept.slice(0, 4).map((one) => alarmPart('kept', one.note)), ...problems.slice(0, 16).map(({ where, words }) => alarmPart('problem', `${where}: ${words}`))]
+    writeFileSync(path, formatAlarm({ origin: checkpoint?.origin ?? 'unknown', time: Date.now(), words: alarmWords(first), parts }), { flag: 'wx' })
+    print(`alarm      ${path}: what was seen, which proves nothing to others`)
+  }
 }

@@ -2,12 +2,13 @@
 
 import { UsageError } from '../config.ts'
 import type { VerifyAnswers } from '../client/check-tree.ts'
-import { encodeEntry } from '../core/entry.ts'
+import { bytesEqual } from '../core/encoding/text.ts'
+import { encodeEntry, type Entry } from '../core/entry.ts'
 import { type DirectoryError, verdictOf } from '../core/errors.ts'
 import { findLink } from '../core/plc/chain.ts'
 import type { LedgerRecord } from '../core/plc/records.ts'
 import type { SignatureAnswer } from '../core/plc/signature.ts'
-import { chainsFromRows, indexAt, planQuestions, planReplay, replay, type IndexedChain, type Replayed } from '../core/replay.ts'
+import { chainsFromRows, indexAt, planQuestions, replay, type IndexedChain, type Replayed, type ReplayPlan } from '../core/replay.ts'
 import { UnknownOutcomeError, type Head, type LockedHead, type Store } from '../storage/store.ts'
 import { requireHead } from './database.ts'
 
@@ -30,20 +31,60 @@ export interface ImportedBatch {
   readonly nullified: readonly number[]
   /** Invalid records, by position, and the verdict on each. */
   readonly invalid: ReadonlyMap<number, DirectoryError>
+  readonly written: WrittenBatch
 }
 
 /** How often a batch is tried whose commit may have happened or not. */
 const ATTEMPTS = 5
 
+/** A batch whose signatures are checked. */
+export interface PreparedBatch {
+  readonly records: readonly LedgerRecord[]
+  /** Size of the log before its chains were read. */
+  readonly seenSize: number
+  readonly dids: readonly string[]
+  readonly chains: ReadonlyMap<string, IndexedChain>
+  /** Verdicts on records that are too large for an entry, by position. */
+  readonly tooLarge: ReadonlyMap<number, DirectoryError>
+  readonly candidates: readonly Candidate[]
+}
+
+/** What a batch wrote: between these two sizes there is nothing else. */
+export interface WrittenBatch {
+  readonly from: number
+  readonly to: number
+  /** Of the tree of size `to`. */
+  readonly root: Uint8Array
+  readonly dids: ReadonlySet<string>
+}
+
+/**
+ * The costly part: reads what the log holds of the records' identities, and has the signatures of those that are new
+ * checked. `ahead` are the records of a batch that is being written meanwhile. Throws NoLogError where there is no log,
+ * and incidents of the store.
+ */
+export async function prepareBatch(store: Store, records: readonly LedgerRecord[], options: BatchOptions, ahead: readonly LedgerRecord[]): Promise<PreparedBatch> {
+  const dids = [...new Set(records.map((record) => record.did))]
+  const { size: seenSize } = await requireHead(store)
+  const chains = chainsFromRows(await store.history(dids, 0))
+  const tooLarge = new Map<number, DirectoryError>()
+  const fresh = freshOf(records, chains, options.source, tooLarge)
+  const own = new Set(dids)
+  const before = ahead.filter((record) => own.has(record.did))
+  const questions = planQuestions([...before, ...fresh.map(({ record }) => record)], chains).slice(before.length)
+  const answers = await options.verifyAnswers(questions)
+  return { records, seenSize, dids, chains, tooLarge, candidates: fresh.map((candidate, i) => ({ ...candidate, answer: answers[i] })) }
+}
+
 /**
  * Appends the records that the log does not hold as sourced entries, all in one transaction. Records that it holds
- * are skipped, so that a batch may be repeated. Throws UsageError where the log has native entries, NoLogError where
- * there is no log, and incidents of the store.
+ * are skipped, so that a batch may be repeated. `last` is what was written last, as far as that is known. Throws
+ * UsageError where the log has native entries, NoLogError where there is no log, and incidents of the store.
  */
-export async function importBatch(store: Store, records: readonly LedgerRecord[], options: BatchOptions): Promise<ImportedBatch> {
+export async function writeBatch(store: Store, prepared: PreparedBatch, options: BatchOptions, last: WrittenBatch | null): Promise<ImportedBatch> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await tryBatch(store, records, options)
+      return await tryBatch(store, prepared, options, last)
     } catch (error) {
       if (!(error instanceof UnknownOutcomeError) || attempt >= ATTEMPTS) throw error
     }
@@ -54,23 +95,19 @@ export async function importBatch(store: Store, records: readonly LedgerRecord[]
 interface Candidate {
   readonly record: LedgerRecord
   readonly position: number
+  readonly entry: Entry
   readonly leaf: Uint8Array
   readonly answer: SignatureAnswer | undefined
 }
 
-async function tryBatch(store: Store, records: readonly LedgerRecord[], options: BatchOptions): Promise<ImportedBatch> {
-  const dids = [...new Set(records.map((record) => record.did))]
-  const seen = await requireHead(store)
-  const before = chainsFromRows(await store.history(dids, 0))
-  const tooLarge = new Map<number, DirectoryError>()
-  const candidates = await answered(fresh(records, before, options.source, tooLarge), before, options.verifyAnswers)
-
+function tryBatch(store: Store, prepared: PreparedBatch, options: BatchOptions, last: WrittenBatch | null): Promise<ImportedBatch> {
+  const { records, tooLarge, candidates } = prepared
   return store.underHead(async (locked) => {
     const { head } = locked
     if (head.clock.lastNative !== null) {
       throw new UsageError(`the log ${head.origin} has accepted operations of its own, and history can only come before them: import into a new log, before it serves`)
     }
-    const chains = head.size === seen.size ? before : chainsFromRows(await locked.history(dids, 0))
+    const chains = await refreshed(locked, prepared, last)
     const stillNew = candidates.filter(({ record }) => placeOf(chains, record) === null)
     const { kept, replayed, invalid } = decide(head, stillNew, chains, tooLarge, options.keepGoing)
     if (kept.length > 0) await append(locked, replayed)
@@ -81,12 +118,23 @@ async function tryBatch(store: Store, records: readonly LedgerRecord[], options:
       if (position >= end || invalid.has(position)) return null
       return placeOf(chains, record) ?? appended.get(`${record.did} ${record.cid}`) ?? null
     })
-    return { appended: kept.length, placed, nullified: [...nullifiedIn(chains), ...nullifiedBy(replayed)], invalid }
+    const written = { from: head.size, to: replayed.state.edge.size, root: replayed.growth.root, dids: new Set(kept.map(({ record }) => record.did)) }
+    return { appended: kept.length, placed, nullified: [...nullifiedIn(chains), ...nullifiedBy(replayed)], invalid, written }
   })
 }
 
+// Under the row only what changed meanwhile is read again. The answers stay true: each depends on its operation and on
+// the one that its prev names, both of which are named by their hashes.
+async function refreshed(locked: LockedHead, { seenSize, dids, chains }: PreparedBatch, last: WrittenBatch | null): Promise<ReadonlyMap<string, IndexedChain>> {
+  const { size, root } = locked.head
+  if (size === seenSize) return chains
+  const ours = last !== null && last.from === seenSize && last.to === size && bytesEqual(last.root, root)
+  const moved = ours ? dids.filter((did) => last.dids.has(did)) : [...new Set((await locked.history(dids, seenSize)).map((row) => row.did))]
+  return moved.length === 0 ? chains : new Map([...chains, ...chainsFromRows(await locked.history(moved, 0))])
+}
+
 // The records that the log does not hold, each once, with its leaf.
-function fresh(
+function freshOf(
   records: readonly LedgerRecord[],
   chains: ReadonlyMap<string, IndexedChain>,
   source: string,
@@ -97,19 +145,11 @@ function fresh(
     const { did, createdAt, operation, cid } = record
     if (met.has(`${did} ${cid}`) || placeOf(chains, record) !== null) return []
     met.add(`${did} ${cid}`)
-    const { value: leaf, verdict } = verdictOf(() => encodeEntry({ did, createdAt, operation, source }))
+    const entry = { did, createdAt, operation, source }
+    const { value: leaf, verdict } = verdictOf(() => encodeEntry(entry))
     if (verdict !== null) tooLarge.set(position, verdict)
-    return leaf === null ? [] : [{ record, position, leaf }]
+    return leaf === null ? [] : [{ record, position, entry, leaf }]
   })
-}
-
-async function answered(
-  candidates: readonly Omit<Candidate, 'answer'>[],
-  chains: ReadonlyMap<string, IndexedChain>,
-  verifyAnswers: VerifyAnswers,
-): Promise<Candidate[]> {
-  const answers = await verifyAnswers(planQuestions(candidates.map(({ record }) => record), chains))
-  return candidates.map((candidate, i) => ({ ...candidate, answer: answers[i] }))
 }
 
 // What is kept of the candidates. An invalid one has no effect on what follows it, so that leaving it out changes no
@@ -122,7 +162,7 @@ function decide(
   keepGoing: boolean,
 ): { kept: readonly Candidate[]; replayed: Replayed; invalid: ReadonlyMap<number, DirectoryError> } {
   const fold = (kept: readonly Candidate[]): Replayed =>
-    replay({ edge: head.edge, clock: head.clock }, planReplay(kept.map(({ leaf }) => leaf)), chains, kept.map(({ answer }) => answer))
+    replay({ edge: head.edge, clock: head.clock }, planOf(kept), chains, kept.map(({ answer }) => answer))
   const tried = fold(candidates)
   const found = new Map(tooLarge)
   for (const [position, candidate] of candidates.entries()) {
@@ -134,6 +174,11 @@ function decide(
   const kept = candidates.filter(({ position }) => (keepGoing ? !found.has(position) : position < first))
   const invalid = keepGoing ? found : new Map([...found].filter(([position]) => position === first))
   return { kept, replayed: fold(kept), invalid }
+}
+
+// As `planReplay` of the leaves, without decoding what has just been encoded.
+function planOf(kept: readonly Candidate[]): ReplayPlan {
+  return { leaves: kept.map(({ leaf }) => leaf), decoded: kept.map(({ entry }) => entry), dids: [...new Set(kept.map(({ record }) => record.did))] }
 }
 
 async function append(locked: LockedHead, { rows, nullified, growth, state }: Replayed): Promise<void> {

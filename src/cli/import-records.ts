@@ -4,7 +4,7 @@ import type { VerifyAnswers } from '../client/check-tree.ts'
 import { DirectoryError } from '../core/errors.ts'
 import type { LedgerRecord } from '../core/plc/records.ts'
 import type { Store } from '../storage/store.ts'
-import { importBatch } from './import-batch.ts'
+import { prepareBatch, writeBatch, type ImportedBatch, type WrittenBatch } from './import-batch.ts'
 import { noClaims } from './import-claims.ts'
 import type { FoundRecord } from './import-sources.ts'
 
@@ -15,7 +15,7 @@ export interface ImportOptions {
   readonly verifyAnswers: VerifyAnswers
   /** Whether invalid records are left out, rather than ending the import. */
   readonly keepGoing: boolean
-  /** Records in one transaction. Default 500. */
+  /** Records in one transaction. Default 1,000. */
   readonly batchSize?: number
   /** Called after each batch with the number of records done. */
   readonly onProgress?: (done: number) => void
@@ -45,20 +45,24 @@ export interface ImportReport {
   readonly interrupted: boolean
 }
 
-/** Imports records in their order. Throws as `importBatch` does; what was appended before stays, and running it again goes on. */
+interface Located {
+  readonly where: string
+  readonly record: LedgerRecord
+}
+
+/** Imports records in their order. Throws as `writeBatch` does; what was appended before stays, and running it again goes on. */
 export async function importRecords(store: Store, found: AsyncIterable<FoundRecord>, options: ImportOptions): Promise<ImportReport> {
-  const { batchSize = 500, onProgress, signal, keepGoing } = options
+  const { batchSize = 1_000, onProgress, signal, keepGoing } = options
   const claims = noClaims()
   const invalid: InvalidRecord[] = []
   let appended = 0
   let known = 0
-  let waiting: { where: string; record: LedgerRecord }[] = []
+  let waiting: Located[] = []
+  let ahead: readonly LedgerRecord[] = []
+  let last: WrittenBatch | null = null
+  let writing: Promise<void> = Promise.resolve()
 
-  const flush = async (): Promise<void> => {
-    if (waiting.length === 0) return
-    const batch = waiting
-    waiting = []
-    const done = await importBatch(store, batch.map(({ record }) => record), options)
+  const note = (batch: readonly Located[], done: ImportedBatch): void => {
     for (const [position, { where, record }] of batch.entries()) {
       const index = done.placed[position] ?? null
       if (index !== null && record.nullified !== undefined) claims.claim(index, record.nullified)
@@ -72,10 +76,35 @@ export async function importRecords(store: Store, found: AsyncIterable<FoundReco
   }
   const stopped = (): boolean => signal?.aborted === true || (!keepGoing && invalid.length > 0)
 
+  // While one batch is written the next one's signatures are checked, and the one after that is read. Nothing is
+  // written before it is known what became of all that came before.
+  const flush = async (): Promise<void> => {
+    if (waiting.length === 0) return
+    const batch = waiting
+    waiting = []
+    const records = batch.map(({ record }) => record)
+    const prepared = prepareBatch(store, records, options, ahead)
+    prepared.catch(() => undefined)
+    await writing
+    if (stopped()) return
+    ahead = records
+    const write = async (): Promise<void> => {
+      const done = await writeBatch(store, await prepared, options, last)
+      last = done.written
+      note(batch, done)
+    }
+    writing = write()
+    writing.catch(() => undefined)
+  }
+  const settle = async (): Promise<void> => {
+    await flush()
+    await writing
+  }
+
   try {
     for await (const { where, record } of found) {
       if (record instanceof DirectoryError) {
-        await flush()
+        await settle()
         if (stopped()) break
         invalid.push({ where, did: '', cid: '', verdict: record })
       } else {
@@ -84,10 +113,13 @@ export async function importRecords(store: Store, found: AsyncIterable<FoundReco
       }
       if (stopped()) break
     }
-    if (!stopped()) await flush()
+    if (!stopped()) await settle()
+    await writing
   } catch (error) {
     // A source that waits for the network is ended by the same signal.
     if (signal?.aborted !== true) throw error
+  } finally {
+    await writing.catch(() => undefined)
   }
   return { appended, known, invalid, differing: claims.differing(), interrupted: signal?.aborted === true }
 }

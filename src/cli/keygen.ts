@@ -7,7 +7,7 @@ import type { Curve } from '../core/plc/did-key.ts'
 import { formatSigningKey, formatVerifierKey, isKeyName, KEY_TYPES, makeSigningKey } from '../core/tlog/note.ts'
 import { makeOperationKey } from './operation-key.ts'
 import { addSettings } from './options.ts'
-import { writeSecretFile } from './secret-file.ts'
+import { writeSecretFile } from '../secret-file.ts'
 import { print } from './terminal.ts'
 
 const LOG_KEY_TYPES = { ed25519: KEY_TYPES.ed25519, 'ml-dsa-44': KEY_TYPES.mlDsa44 } as const

@@ -7,10 +7,12 @@ import { flagsOf } from './options.ts'
 import { buildProgram } from './program.ts'
 import { escapeControls, say } from './terminal.ts'
 import { wordsFor } from './words.ts'
+import { boundYoungGeneration } from '../young-generation.ts'
 
 /** Runs the command line `args`, without program names, and resolves with the exit code. */
 export async function main(args: readonly string[]): Promise<number> {
   endQuietlyOnClosedPipe()
+  boundYoungGeneration()
   let level: string = 'info'
   const program = buildProgram()
   program.hook('preAction', (_program, command) => {

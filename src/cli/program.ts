@@ -8,6 +8,7 @@ import { fsckCommand } from './fsck.ts'
 import { importCommand } from './import.ts'
 import { initCommand } from './init.ts'
 import { keygenCommand } from './keygen.ts'
+import { keysCommand } from './keys.ts'
 import { migrateCommand } from './migrate.ts'
 import { proofCommand } from './proof.ts'
 import { resolveCommand } from './resolve.ts'
@@ -15,6 +16,8 @@ import { serveCommand } from './serve.ts'
 import { signerCommand } from './signer.ts'
 import { escapeControls } from './terminal.ts'
 import { verifyCommand } from './verify.ts'
+import { verifyEvidenceCommand } from './verify-evidence.ts'
+import { witnessCommand } from './witness.ts'
 
 /** The program. Its `parseAsync` throws instead of exiting. */
 export function buildProgram(): Command {
@@ -35,7 +38,10 @@ export function buildProgram(): Command {
     exportCommand(),
     proofCommand(),
     verifyCommand(),
+    verifyEvidenceCommand(),
     fsckCommand(),
+    keysCommand(),
+    witnessCommand(),
   ]
   for (const command of commands) program.addCommand(command)
   return settle(program)

@@ -9,20 +9,22 @@ import { ServerError, sleep } from '../client/request.ts'
 import { renderJson } from '../core/encoding/json.ts'
 import { DirectoryError } from '../core/errors.ts'
 import type { LedgerRecord } from '../core/plc/records.ts'
-import { verifyReceipt } from '../core/receipt.ts'
 import { parseTlogProof } from '../core/tlog/tlog-proof.ts'
 import { addSettings, CLIENT_SETTINGS, collect, directoryOf } from './options.ts'
 import { requireDid } from './resolve.ts'
 import { print, say } from './terminal.ts'
-import { readVerifierKeys, VKEY_HELP } from './verifier-keys.ts'
+import { lacksQuorum, POLICY_HELP, readTrust, type Trust, type TrustOptions } from './trust.ts'
+import { VKEY_HELP } from './verifier-keys.ts'
 
 /** Shortest and longest wait for a checkpoint. */
 const TIMEOUT_MS = { min: 0, max: 3_600_000 }
 
-interface ProofOptions {
+/** How often a receipt without a quorum is asked for again. */
+const QUORUM_POLL_MS = 1_000
+
+interface ProofOptions extends Pick<TrustOptions, 'vkey' | 'policy'> {
   readonly out?: string
   readonly operation?: string
-  readonly vkey?: readonly string[]
   readonly timeout: string
 }
 
@@ -35,21 +37,22 @@ export function proofCommand(): Command {
     .option('--out <file>', 'where the receipt goes (default: stdout)')
     .option('--operation <file>', "where the operation's JSON goes, which `stele verify` needs beside the receipt")
     .option('--vkey <key or file>', `${VKEY_HELP}; with it the receipt is verified`, collect)
+    .option('--policy <file>', `${POLICY_HELP}; with it the receipt is verified, and its quorum waited for`)
     .option('--timeout <duration>', 'longest wait for a checkpoint', '60s')
     .addHelpText('after', '\nExample:\n  $ stele proof did:plc:ewvi7nxzyoun6zhxrhs64oiz --out alice.tlog-proof --operation alice.json --vkey log.vkey')
     .action(async (did: string, cid: string | undefined, options: ProofOptions, command: Command) => {
       const directory = directoryOf(command)
       const timeoutMs = readDuration('--timeout', options.timeout, TIMEOUT_MS)
-      const keys = options.vkey === undefined ? null : readVerifierKeys(options.vkey)
+      const trust = readTrust(options)
       const record = chosen(parseAuditLog(await directory.auditLog(requireDid(did))), cid)
-      const receipt = await waitForReceipt(directory, record, timeoutMs)
-      if (keys === null) parseTlogProof(receipt)
-      else verifyReceipt(receipt, record.operation, keys)
+      const receipt = await waitForReceipt(directory, record, timeoutMs, trust)
+      if (trust === null) parseTlogProof(receipt)
+      else trust.verify(receipt, record.operation)
       if (options.operation !== undefined) writeFileSync(options.operation, `${renderJson(record.operation.value)}\n`)
       if (options.out === undefined) print(receipt.trimEnd())
       else writeFileSync(options.out, receipt)
       if (options.out !== undefined) print(record.cid)
-      if (keys === null) say('the receipt has not been verified: name the key of the log with --vkey, here or for `stele verify`')
+      if (trust === null) say('the receipt has not been verified: name the key of the log with --vkey, or a --policy, here or for `stele verify`')
     })
 }
 
@@ -59,12 +62,15 @@ function chosen(records: readonly LedgerRecord[], cid: string | undefined): Ledg
   return record
 }
 
-// A checkpoint that is about to come is a 404 that says when to ask again.
-async function waitForReceipt(directory: DirectoryClient, { did, cid }: LedgerRecord, timeoutMs: number): Promise<string> {
+// A checkpoint that is about to come is a 404 that says when to ask again. Witnesses may be late: a later checkpoint, or
+// the same one with their cosignatures, has the quorum then.
+async function waitForReceipt(directory: DirectoryClient, { did, cid, operation }: LedgerRecord, timeoutMs: number, trust: Trust | null): Promise<string> {
   const end = performance.now() + timeoutMs
   for (;;) {
     try {
-      return await directory.receipt(did, cid)
+      const receipt = await directory.receipt(did, cid)
+      if (trust === null || performance.now() + QUORUM_POLL_MS > end || !lacksQuorum(trust, receipt, operation)) return receipt
+      await sleep(QUORUM_POLL_MS)
     } catch (error) {
       if (!(error instanceof ServerError) || error.status !== 404 || error.retryAfterMs === null) throw error
       if (performance.now() + error.retryAfterMs > end) throw error

@@ -1,18 +1,12 @@
 // `stele serve`: the directory, until a signal or a failure ends it. README.md#run-one
 
-import { constants } from 'node:os'
 import { Command } from 'commander'
 import { readConfig, type Config } from '../config.ts'
 import { startDirectory } from '../directory.ts'
 import { EXIT } from './exit.ts'
 import { addSettings, DIRECTORY_SETTINGS, flagsOf } from './options.ts'
+import { signalled } from './signalled.ts'
 import { print, say } from './terminal.ts'
-
-/**
- * A signal within this time after the first is the same one: Ctrl-C reaches a process from the terminal and,
- * where npm or another parent passes it on, a second time.
- */
-const SAME_SIGNAL_MS = 500
 
 /** The command. */
 export function serveCommand(): Command {
@@ -32,21 +26,4 @@ async function serve(config: Config): Promise<number> {
   if (failure !== null) say(`error: the directory has to stop: ${failure.message}`)
   await directory[Symbol.asyncDispose]()
   return failure === null ? EXIT.ok : EXIT.failed
-}
-
-// Resolves with null at the first signal; the second ends the process where it stands.
-function signalled(): Promise<null> {
-  return new Promise((resolve) => {
-    let first: number | null = null
-    const onSignal = (signal: NodeJS.Signals): void => {
-      const now = performance.now()
-      if (first === null) {
-        first = now
-        resolve(null)
-      } else if (now - first >= SAME_SIGNAL_MS) {
-        process.exit(128 + constants.signals[signal])
-      }
-    }
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal)
-  })
 }

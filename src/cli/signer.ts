@@ -4,23 +4,32 @@ import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { httpTileReader } from '../client/tile-reader.ts'
 import { readConfig, UsageError, type Config } from '../config.ts'
+import { verdictOf } from '../core/errors.ts'
+import { formatVerifierKey, parseSigningKey, type SigningKey } from '../core/tlog/note.ts'
+import { openWitnesses } from '../directory.ts'
 import { GuardError, openGuard } from '../log/guard.ts'
+import { wordsForKey } from '../log/open-log.ts'
+import { addKey, retireKey, type KeyChange } from '../log/rotation.ts'
 import { adoptSigner, formatHandOver, handOver, parseHandOver, takeOver } from '../log/signer.ts'
-import { randomGuardId, readKey, stateFiles } from '../state-files.ts'
-import type { Store } from '../storage/store.ts'
+import { randomGuardId, readKeys, stateFiles, writeKeys } from '../state-files.ts'
+import type { Publication, Store } from '../storage/store.ts'
+import { openLogLines } from '../system.ts'
 import { openDatabase, requireHead } from './database.ts'
+import { RefusedError } from './exit.ts'
 import { addSettings, collect, flagsOf, SIGNER_SETTINGS } from './options.ts'
-import { writeSecretFile } from './secret-file.ts'
+import { writeSecretFile } from '../secret-file.ts'
 import { print, say } from './terminal.ts'
 
 /** The command, with a subcommand for each step. */
 export function signerCommand(): Command {
   return new Command('signer')
-    .description("Who signs for the log: show it, hand it over to another machine, or adopt it where the guard is lost. Exactly one process signs, the one that holds the database's guard.")
+    .description("Who signs for the log, and with which keys: show it, hand it over to another machine, adopt it where the guard is lost, add a key, retire one. Exactly one process signs, the one that holds the database's guard.")
     .addCommand(showCommand())
     .addCommand(handOverCommand())
     .addCommand(takeOverCommand())
     .addCommand(adoptCommand())
+    .addCommand(addKeyCommand())
+    .addCommand(retireKeyCommand())
     .addHelpText('after', '\nExample:\n  $ stele signer show --data ./data')
 }
 
@@ -35,6 +44,7 @@ function showCommand(): Command {
         print(`log        ${head.origin}`)
         print(`entries    ${head.size}, published ${publication?.size ?? 'none'}`)
         print(`signer     guard ${head.guardId}`)
+        for (const vkey of head.vkeys) print(`signs      ${vkey}`)
         print(`this host  ${describeGuard(stateFiles(config, head.origin).guardFile, head.origin)}`)
       }),
     )
@@ -63,7 +73,7 @@ function takeOverCommand(): Command {
       withLog(command, async (store, config) => {
         const record = parseHandOver(readFileSync(file, 'utf8'))
         const files = stateFiles(config, record.origin)
-        await takeOver(store, [readKey(files.keyFile, record.origin)], files.guardFile, record)
+        await takeOver(store, readKeys(files.keyFile, record.origin), files.guardFile, record)
         say(`this machine signs for ${record.origin}: its guard is ${files.guardFile}`)
       }),
     )
@@ -82,10 +92,69 @@ function adoptCommand(): Command {
         const { origin } = await requireHead(store)
         const files = stateFiles(config, origin)
         const notes = await Promise.all((options.checkpoint ?? []).map(readNote))
-        const { size } = await adoptSigner(store, [readKey(files.keyFile, origin)], files.guardFile, origin, randomGuardId(), notes)
+        const { size } = await adoptSigner(store, readKeys(files.keyFile, origin), files.guardFile, origin, randomGuardId(), notes)
         say(`this machine signs for ${origin}: the new guard ${files.guardFile} remembers the checkpoint of size ${size}`)
       }),
     )
+}
+
+function addKeyCommand(): Command {
+  return addSettings(new Command('add-key'), SIGNER_SETTINGS)
+    .description('With the directory stopped: have one more key sign every checkpoint, beside those that do. The log says so in a statement that all of them sign (GET /log/keys).')
+    .argument('<file>', 'the secret, as `stele keygen log ORIGIN --out FILE` writes it; it is copied into the key file of the log')
+    .addHelpText('after', '\nExample:\n  $ stele keygen log directory.example/log --type ml-dsa-44 --out second.key\n  $ stele signer add-key second.key --data ./data')
+    .action((file: string, _options, command: Command) =>
+      withKeys(command, async (change) => {
+        const added = readSecret(file)
+        await addKey(change, added)
+        say(`${wordsForKey(added)} signs from now on. Start the directory; give the new key to witnesses and to whoever relies on the log: stele keys`)
+        print(formatVerifierKey(added))
+      }),
+    )
+}
+
+function retireKeyCommand(): Command {
+  return addSettings(new Command('retire-key'), [...SIGNER_SETTINGS, 'policy'])
+    .description('With the directory stopped: have a key sign no more. Every witness of the policy must accept a checkpoint without its signature first. Its secret is removed from the key file.')
+    .argument('<id>', 'the 8 digits after the name of the key')
+    .option('--without-witnesses', 'says that nobody has to be asked, in place of a --policy')
+    .addHelpText('after', '\nExample:\n  $ stele signer retire-key 1cc758f9 --policy policy --data ./data')
+    .action((id: string, options: { withoutWitnesses?: true }, command: Command) =>
+      withKeys(command, async (change, config) => {
+        if ((config.policyFile === null) !== (options.withoutWitnesses === true)) throw new UsageError('name the witnesses that must accept the keys that remain, by --policy, or say --without-witnesses')
+        await retireKey(change, id, (publication, remaining) => askWitnesses(change, config, publication, remaining))
+        say(`${id} signs no more. Start the directory; take the key out of policies and from witnesses, and destroy every copy of its secret`)
+      }),
+    )
+}
+
+// Each is offered the published checkpoint with the signatures of the keys that remain, and no other.
+async function askWitnesses({ store, guard }: KeyChange, config: Config, publication: Publication, remaining: readonly SigningKey[]): Promise<void> {
+  const witnesses = openWitnesses(store, { ...config, witnessRates: new Map() }, guard, remaining, openLogLines('silent'))
+  if (witnesses === null) return
+  try {
+    await witnesses.ask(publication)
+    const refusals = witnesses.report().witnesses.flatMap(({ name, refusal }) => (refusal === null ? [] : [`${name}: ${refusal}`]))
+    if (refusals.length > 0) throw new RefusedError(`not every witness accepts a checkpoint without this key (${refusals.join('; ')}). Nothing was changed`)
+  } finally {
+    await witnesses.stop()
+  }
+}
+
+/** Runs `work` while this process holds the guard, so that no directory signs. */
+function withKeys(command: Command, work: (change: KeyChange, config: Config) => Promise<void>): Promise<void> {
+  return withLog(command, async (store, config) => {
+    const { origin } = await requireHead(store)
+    const { keyFile, guardFile } = stateFiles(config, origin)
+    using guard = openGuard(guardFile, origin)
+    await work({ store, guard, keys: readKeys(keyFile, origin), keep: (keys) => writeKeys(keyFile, keys) }, config)
+  })
+}
+
+function readSecret(file: string): SigningKey {
+  const { value } = verdictOf(() => parseSigningKey(readFileSync(file, 'utf8').trim()))
+  if (value === null) throw new UsageError(`${file} does not hold one signing key (PRIVATE+KEY+...)`)
+  return value
 }
 
 async function withLog(command: Command, work: (store: Store, config: Config) => Promise<void>): Promise<void> {

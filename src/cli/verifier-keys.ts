@@ -8,26 +8,26 @@ import { parseVerifierKey, type VerifierKey } from '../core/tlog/note.ts'
 /** The help of `--vkey`. */
 export const VKEY_HELP = "the log's verifier key (NAME+ID+BASE64), or a file with one a line; can be repeated"
 
-/** The keys in arguments. Throws UsageError where one is neither a key nor a file of keys. */
-export function readVerifierKeys(values: readonly string[]): VerifierKey[] {
+/** The keys in the arguments of `flag`. Throws UsageError where one is neither a key nor a file of keys. */
+export function readVerifierKeys(values: readonly string[], flag = '--vkey'): VerifierKey[] {
   return values.flatMap((value) => {
     const { value: key } = verdictOf(() => parseVerifierKey(value))
-    return key === null ? readKeyFile(value) : [key]
+    return key === null ? readKeyFile(value, flag) : [key]
   })
 }
 
-function readKeyFile(path: string): VerifierKey[] {
+function readKeyFile(path: string, flag: string): VerifierKey[] {
   let text: string
   try {
     text = readFileSync(path, 'utf8')
   } catch {
-    throw new UsageError(`--vkey: ${path} is neither a verifier key (NAME+ID+BASE64) nor a file that can be read`)
+    throw new UsageError(`${flag}: ${path} is neither a verifier key (NAME+ID+BASE64) nor a file that can be read`)
   }
   const lines = text.split('\n').map((line) => line.trim()).filter((line) => line !== '')
-  if (lines.length === 0) throw new UsageError(`--vkey: ${path} is empty`)
+  if (lines.length === 0) throw new UsageError(`${flag}: ${path} is empty`)
   return lines.map((line) => {
     const { value: key } = verdictOf(() => parseVerifierKey(line))
-    if (key === null) throw new UsageError(`--vkey: ${path} holds a line that is no verifier key (NAME+ID+BASE64)`)
+    if (key === null) throw new UsageError(`${flag}: ${path} holds a line that is no verifier key (NAME+ID+BASE64)`)
     return key
   })
 }

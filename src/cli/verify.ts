@@ -8,27 +8,43 @@ import { fromJson } from '../core/encoding/json.ts'
 import { base64 } from '../core/encoding/text.ts'
 import { formatTimestamp } from '../core/encoding/timestamp.ts'
 import { parseOperation, type Operation } from '../core/plc/operation.ts'
-import { verifyReceipt } from '../core/receipt.ts'
+import { witnessesOf } from '../core/tlog/policy.ts'
+import { describeNoteKey, describeSeconds } from './describe-checkpoint.ts'
 import { addSettings, collect } from './options.ts'
-import { print } from './terminal.ts'
-import { readVerifierKeys, VKEY_HELP } from './verifier-keys.ts'
+import { escapeLine, print } from './terminal.ts'
+import { MAX_AGE_HELP, POLICY_HELP, readTrust, type TrustOptions } from './trust.ts'
+import { VKEY_HELP } from './verifier-keys.ts'
 
 /** The command. */
 export function verifyCommand(): Command {
   return addSettings(new Command('verify'), ['log-level'])
-    .description('Check a receipt offline: that the log whose key you name holds the operation, for whom, and since when.')
+    .description('Check a receipt offline: that the log holds the operation, for whom and since when, and under a policy who else has seen it.')
     .argument('<receipt>', 'file with the receipt, - for standard input')
     .requiredOption('--operation <file>', "file with the operation's JSON, or with its record from an audit log or an export")
-    .requiredOption('--vkey <key or file>', VKEY_HELP, collect)
-    .addHelpText('after', '\nExample:\n  $ stele verify alice.tlog-proof --operation alice.json --vkey log.vkey')
-    .action((receipt: string, options: { operation: string; vkey: readonly string[] }) => {
-      const keys = readVerifierKeys(options.vkey)
-      const { entry, index, opened } = verifyReceipt(readFileSync(receipt === '-' ? 0 : receipt, 'utf8'), readOperation(options.operation), keys)
+    .option('--vkey <key or file>', VKEY_HELP, collect)
+    .option('--policy <file>', POLICY_HELP)
+    .option('--max-age <duration>', MAX_AGE_HELP)
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ stele verify alice.tlog-proof --operation alice.json --vkey log.vkey\n' +
+        '  $ stele verify alice.tlog-proof --operation alice.json --policy witnesses.policy',
+    )
+    .action((receipt: string, options: TrustOptions & { operation: string }) => {
+      const trust = readTrust(options)
+      if (trust === null) throw new UsageError("name the log's key with --vkey, or a --policy")
+      const { policy } = trust
+      const { entry, index, opened } = trust.verify(readFileSync(receipt === '-' ? 0 : receipt, 'utf8'), readOperation(options.operation))
       const { origin, size, root } = opened.checkpoint
       print(`verified   ${entry.operation.cid}`)
       print(`identity   ${entry.did}`)
       print(`accepted   ${formatTimestamp(entry.createdAt)}${entry.source === null ? '' : ` by ${entry.source}`}`)
       print(`log        ${origin}, entry ${index} of ${size}, root ${base64.encode(root)}`)
+      if (policy === null) return
+      const witnesses = witnessesOf(policy, opened.verified)
+      const logKeys = new Set(opened.verified.map(({ key }) => key).filter((key) => key.name === origin && policy.logs.some((log) => log.key === key)))
+      for (const key of logKeys) print(`signed     ${describeNoteKey(key)}`)
+      for (const { witness, timestamp } of witnesses) print(`witnessed  by ${escapeLine(witness.name)} ${describeSeconds(timestamp)}`)
+      print(policy.quorum === null ? 'quorum     none: the policy asks for no witness' : `quorum     ${escapeLine(policy.quorum)}: met`)
     })
 }
 

@@ -8,13 +8,15 @@ import { ContradictionError } from '../log/consistency.ts'
 import { HeadBehindError } from '../log/follow-head.ts'
 import { GuardError } from '../log/guard.ts'
 import { OpenLogError } from '../log/open-log.ts'
+import { SplitViewError } from '../log/witnesses.ts'
 import { EmbeddedError } from '../storage/embedded/programs.ts'
 import { SchemaError } from '../storage/migrate.ts'
 import { LogExistsError, NoLogError, StaleSignerError } from '../storage/store.ts'
+import { WitnessError } from '../witness/witness-error.ts'
 import { RefusedError } from './exit.ts'
 
 /** Errors whose message is written for the operator. */
-const OURS = [UsageError, RefusedError, HandleError, DirectoryError, GuardError, ContradictionError, HeadBehindError, OpenLogError, StaleSignerError, EmbeddedError, SchemaError]
+const OURS = [UsageError, RefusedError, HandleError, DirectoryError, GuardError, ContradictionError, HeadBehindError, OpenLogError, SplitViewError, StaleSignerError, EmbeddedError, SchemaError, WitnessError]
 
 /** One sentence or two about an error, never a stack. */
 export function wordsFor(error: unknown): string {
@@ -42,7 +44,7 @@ function systemWords(error: NodeJS.ErrnoException & { address?: string; port?: n
     case 'EEXIST':
       return `${at} exists already, and is never overwritten`
     case 'EADDRINUSE':
-      return `the address ${at} is in use: another program listens there, or another directory. --port chooses another`
+      return `the address ${at} is in use: another program listens there, or another one of ours. --port chooses another`
     case 'EADDRNOTAVAIL':
       return `the address ${at} is none of this machine's: --host names one that is`
     case 'ENOTFOUND':

@@ -1,8 +1,11 @@
 // Reads a whole log and derives everything again: every tile, every root, every rule. spec/log.md#fsck
 
 import { bytesEqual } from '../core/encoding/text.ts'
+import { decodeEntry } from '../core/entry.ts'
 import { DirectoryError, verdictOf } from '../core/errors.ts'
+import type { PlacedLeaf } from '../core/evidence-rules.ts'
 import type { TileGrowth } from '../core/growth.ts'
+import { prevCid } from '../core/plc/chain.ts'
 import { findSigner, type SignatureAnswer, type SignatureQuestion } from '../core/plc/signature.ts'
 import { chainsFromRows, EMPTY_CLOCK, planQuestions, planReplay, replay, type EntryRow, type Replayed, type ReplayState } from '../core/replay.ts'
 import { decodeBundle } from '../core/tlog/bundle.ts'
@@ -36,6 +39,10 @@ export interface RejectedEntry {
   readonly cid: string
   readonly code: string
   readonly words: string
+  /** The leaf's bytes. */
+  readonly entry: Uint8Array
+  /** Leaves of the log that may show that it breaks a rule: what `findBreach` asks for. */
+  readonly known: readonly PlacedLeaf[]
 }
 
 /** Answers signature questions position by position: undefined where the question is null. */
@@ -75,8 +82,9 @@ export async function checkTree(reader: TileReader, size: number, options: TreeC
   const { known = [], verifyAnswers = answerAll, onProgress, onReplayed, signal } = options
   const history = new History()
   const problems: Problem[] = []
-  const rejected: RejectedEntry[] = []
+  const rejected: (Omit<RejectedEntry, 'known'> & { readonly native: EntryRow | null })[] = []
   const tiles = new DerivedTiles()
+  let native: EntryRow | null = null // the newest accepted one
   let state: ReplayState = { edge: EMPTY_EDGE, clock: EMPTY_CLOCK }
 
   const checkKnown = (): void => {
@@ -107,9 +115,12 @@ export async function checkTree(reader: TileReader, size: number, options: TreeC
       const replayed = replay(state, plan, chains, answers)
       state = replayed.state
       history.add(replayed)
-      for (const [index, { code, message }] of replayed.verdicts) {
-        const row = replayed.rows[index - (state.edge.size - run.length)]
-        rejected.push({ index, did: row?.did ?? '', cid: row?.cid ?? '', code, words: message })
+      for (const [position, row] of replayed.rows.entries()) {
+        const { index, did, cid, entry } = row
+        const verdict = replayed.verdicts.get(index)
+        const decoded = plan.decoded[position]
+        if (verdict !== undefined) rejected.push({ index, did, cid, entry, code: verdict.code, words: verdict.message, native })
+        else if (decoded !== undefined && !(decoded instanceof DirectoryError) && decoded.source === null) native = row
       }
       tiles.add(replayed.growth.tiles)
       await onReplayed?.(replayed)
@@ -125,7 +136,12 @@ export async function checkTree(reader: TileReader, size: number, options: TreeC
   for (const { size, where } of known) {
     if (size > state.edge.size) problems.push({ kind: 'root', where, words: `it is over ${size} entries, and only ${state.edge.size} could be read` })
   }
-  return { state, dids: history.size, rejected, problems }
+  const named = history.withCids(rejected.flatMap(namesOf))
+  const withKnown = rejected.map(({ native, ...entry }): RejectedEntry => {
+    const others = namesOf(entry).flatMap((cid) => named.get(cid) ?? [])
+    return { ...entry, known: [...history.rowsOf([entry.did]), ...others, ...(native === null ? [] : [native])] }
+  })
+  return { state, dids: history.size, rejected: withKnown, problems }
 }
 
 /** Answers signature questions with the portable implementation, one after the other. */
@@ -146,6 +162,13 @@ class History {
     return dids.flatMap((did) => this.#rows.get(did) ?? [])
   }
 
+  /** The rows of operations, by their CIDs. */
+  withCids(cids: readonly string[]): Map<string, EntryRow[]> {
+    const wanted = new Map(cids.map((cid): [string, EntryRow[]] => [cid, []]))
+    if (wanted.size > 0) for (const rows of this.#rows.values()) for (const row of rows) wanted.get(row.cid)?.push(row)
+    return wanted
+  }
+
   add({ rows, nullified }: Replayed): void {
     const undone = new Set(nullified)
     const accepted = rows.filter((row) => row.rejected === null)
@@ -161,6 +184,12 @@ class History {
       else known.push(row)
     }
   }
+}
+
+// The CIDs of a rejected entry's own operation and of the one that it names; none where its bytes are no entry.
+function namesOf({ cid, entry }: { readonly cid: string; readonly entry: Uint8Array }): string[] {
+  const { value } = verdictOf(() => prevCid(decodeEntry(entry).operation))
+  return [cid, ...(value === null ? [] : [value])].filter((name) => name !== '')
 }
 
 // Tiles as they are derived, until they are full or the log ends.

@@ -42,7 +42,7 @@ export async function proveConsistency(reader: TileReader, known: Checkpoint, ne
 }
 
 /** Proves that a leaf, by its hash of 32 bytes, stands at an index, and returns the proof. Throws OUT_OF_RANGE or INVALID_PROOF where it does not. */
-export async function proveInclusion(reader: TileReader, checkpoint: Checkpoint, index: number, leaf: Uint8Array): Promise<readonly Uint8Array[]> {
+export async function proveInclusion(reader: Pick<TileReader, 'tile'>, checkpoint: Checkpoint, index: number, leaf: Uint8Array): Promise<readonly Uint8Array[]> {
   const proof = await readProof(reader, inclusionPlan(index, checkpoint.size), checkpoint.size)
   verifyInclusion({ index, size: checkpoint.size, leaf, proof, root: checkpoint.root })
   return proof
@@ -59,7 +59,8 @@ export async function readEntry(reader: TileReader, checkpoint: Checkpoint, inde
   return { entry: decodeEntry(leaf), index, proof }
 }
 
-async function readProof(reader: TileReader, plan: readonly Range[], size: number): Promise<Uint8Array[]> {
+/** The hashes of a plan's ranges in the tree of `size`, 32 bytes each, from its tiles. Throws MALFORMED_TILE and what the reader throws. */
+export async function readProof(reader: Pick<TileReader, 'tile'>, plan: readonly Range[], size: number): Promise<Uint8Array[]> {
   const tiles = planTiles(plan, size)
   return proofFromTileList(plan, size, await Promise.all(tiles.map((tile) => reader.tile(tile))))
 }

@@ -44,6 +44,11 @@ export function signerFinder(backEnds: BackEnds, maxKeys = MAX_KEYS): FindSigner
   }
 }
 
+/** A `multikeyCurve` that computes with these back ends. */
+export function curveFinder(backEnds: BackEnds): (text: string) => Curve | null {
+  return (text) => (text.length > KEY_LENGTH ? null : (parseKey(text, backEnds)?.curve ?? null))
+}
+
 interface OpenedKey {
   readonly curve: Curve
   readonly check: SignatureCheck

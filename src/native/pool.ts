@@ -26,6 +26,8 @@ export const POOL_LIMITS = {
   largest: 64,
   /** Messages that a worker has at one time: the next one is there when it has answered. */
   messages: 2,
+  /** What a worker may use for new objects, MiB. */
+  youngMb: 8,
   /** Until a new worker has passed its self-test, milliseconds. */
   startMs: 10_000,
   /** How often a batch is given to a worker. */
@@ -193,7 +195,7 @@ async function start({ spawn = spawnWorker, backEnds, onIncident }: PoolOptions)
 // Inside a package this file is JavaScript, and so is its neighbour.
 function spawnWorker(): Worker {
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
-  return new Worker(new URL(`./worker.${extension}`, import.meta.url), { name: 'stele-verifier' })
+  return new Worker(new URL(`./worker.${extension}`, import.meta.url), { name: 'stele-verifier', resourceLimits: { maxYoungGenerationSizeMb: POOL_LIMITS.youngMb } })
 }
 
 // As many parts as keep all workers busy, none of them too small or too large, all about as long.

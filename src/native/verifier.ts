@@ -3,7 +3,7 @@
 
 import { availableParallelism } from 'node:os'
 import { findSigner, type SignatureAnswer, type SignatureQuestion } from '../core/plc/signature.ts'
-import { noble } from './back-ends.ts'
+import { noble, type BackEnds } from './back-ends.ts'
 import { signerFinder } from './find-signer.ts'
 import { startPool, type PoolOptions } from './pool.ts'
 import { chooseBackEnds, nameOf } from './self-test.ts'
@@ -21,14 +21,15 @@ export interface Verifier extends AsyncDisposable {
 export interface VerifierOptions extends Partial<Pick<PoolOptions, 'onIncident' | 'spawn'>> {
   /** Threads, POOL_LIMITS.workers at most; with 0 the work is done on the event loop, in slices. Default: one for each core. */
   readonly workers?: number
+  /** Those that passed their self-test. Default: `chooseBackEnds()`. */
+  readonly backEnds?: BackEnds
 }
 
 /**
  * Opens the fastest verifier that passes its self-test here. Where threads cannot be started it works without them,
  * and `onIncident` is told why.
  */
-export async function createVerifier({ workers = availableParallelism(), onIncident = () => undefined, spawn }: VerifierOptions = {}): Promise<Verifier> {
-  const backEnds = chooseBackEnds()
+export async function createVerifier({ workers = availableParallelism(), backEnds = chooseBackEnds(), onIncident = () => undefined, spawn }: VerifierOptions = {}): Promise<Verifier> {
   const names = nameOf(backEnds)
   const findHere = signerFinder(backEnds)
   const answerHere: PoolOptions['answerHere'] = (questions) => answerInSlices(questions, findSigner)
