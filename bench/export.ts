@@ -1,4 +1,4 @@
-// Operations that a directory exports by sequence number, a thousand in an answer, to one reader and to four.
+// Operations that a directory exports, a thousand in an answer: by sequence number to one reader and to four, and by time.
 //
 // node bench/export.ts [--runs 5] [--seconds 3] [--operations 20000] [--profile FOLDER]
 
@@ -20,14 +20,21 @@ let lines = 0
 for await (const page of directoryClient(served.url).exportPages(0)) lines += page.length
 if (lines !== records.length) throw new Error(`the export has ${lines} of ${records.length} operations`)
 
-const requests = Array.from({ length: pages }, (_, page) => get(`/export?after=${page * EXPORT_PAGE}&count=${EXPORT_PAGE}`))
+const times = records.map(({ createdAt }) => createdAt).sort((a, b) => a - b)
+const bySeq = Array.from({ length: pages }, (_, page) => get(`/export?after=${page * EXPORT_PAGE}&count=${EXPORT_PAGE}`))
+// Each page begins where a thousand operations or more are later.
+const byTime = Array.from({ length: pages }, (_, page) => get(`/export?after=${new Date((times[page * EXPORT_PAGE] ?? 0) - 1).toISOString()}&count=${EXPORT_PAGE}`))
 const rows = []
-for (const connections of [1, 4]) {
+for (const { name, connections, requests } of [
+  { name: '1 reader', connections: 1, requests: bySeq },
+  { name: '4 readers', connections: 4, requests: bySeq },
+  { name: '4 readers, by time', connections: 4, requests: byTime },
+]) {
   const figures = await medianOf(options.runs, async () => {
     const { figures } = await generator.load(served, { connections, seconds: options.seconds, repeat: true, requests })
     const { 'a second': pages = 0, 'a CPU second': pagesOfCpu = 0, ...rest } = figures
     return { 'a second': pages * EXPORT_PAGE, 'a CPU second': pagesOfCpu * EXPORT_PAGE, ...rest }
   })
-  rows.push({ name: `${connections} reader${connections === 1 ? '' : 's'}`, figures })
+  rows.push({ name, figures })
 }
 printTable(`Export of ${records.length} operations`, options, rows)

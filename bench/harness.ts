@@ -4,7 +4,7 @@ import { cpus, totalmem } from 'node:os'
 import { basename } from 'node:path'
 import { parseArgs } from 'node:util'
 import { secp256k1 } from '@noble/curves/secp256k1.js'
-import { median } from './report.ts'
+import { formatTable, median } from './report.ts'
 
 /** How a benchmark is run. */
 export interface Options {
@@ -14,6 +14,8 @@ export interface Options {
   readonly operations: number
   /** Length of one run of a load, seconds. */
   readonly seconds: number
+  /** Operations that the log holds before, of a benchmark that writes. */
+  readonly before: number
   /** Folder for the server's CPU profiles; null for none. */
   readonly profile: string | null
 }
@@ -34,10 +36,17 @@ export function readOptions(operations: number): Options {
       runs: { type: 'string', default: '5' },
       operations: { type: 'string', default: String(operations) },
       seconds: { type: 'string', default: '3' },
+      before: { type: 'string', default: '0' },
       profile: { type: 'string' },
     },
   })
-  return { runs: count('runs', values.runs), operations: count('operations', values.operations), seconds: count('seconds', values.seconds), profile: values.profile ?? null }
+  return {
+    runs: count('runs', values.runs),
+    operations: count('operations', values.operations),
+    seconds: count('seconds', values.seconds),
+    before: values.before === '0' ? 0 : count('before', values.before),
+    profile: values.profile ?? null,
+  }
 }
 
 /** Runs a measurement `runs` times, and gives `medians` of what it measured. */
@@ -75,9 +84,7 @@ export function printTable(title: string, { runs }: Pick<Options, 'runs'>, rows:
     '',
     `${machine()}, ${new Date().toISOString().slice(0, 10)}, ${runs === 1 ? '1 run' : `medians of ${runs} runs`}, \`node bench/${basename(process.argv[1] ?? '')} ${process.argv.slice(2).join(' ')}`.trimEnd() + '`',
     '',
-    `| | ${headings.join(' | ')} |`,
-    `| --- |${' ---: |'.repeat(headings.length)}`,
-    ...rows.map(({ name, figures }) => `| ${name} | ${headings.map((heading) => show(figures[heading])).join(' | ')} |`),
+    formatTable(['', ...headings], rows.map(({ name, figures }) => [name, ...headings.map((heading) => show(figures[heading]))])),
     '',
   ]
   process.stdout.write(`${lines.join('\n')}\n`)

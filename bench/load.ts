@@ -51,6 +51,7 @@ export function startGenerator(): Generator {
         'generator CPU %': share(outcome.cpuS),
         'others CPU %': Math.max(0, share(after.machine - before.machine - server - database - outcome.cpuS)),
         'server RSS MiB': readMemory(served.child.pid).now,
+        'peak RSS MiB': readMemory(served.child.pid).peak,
       }
       return { figures, answered: outcome.answered }
     },

@@ -23,8 +23,8 @@ export function formatCount(count: number): string {
   return Number(count.toPrecision(3)).toLocaleString('en')
 }
 
-/** Writes a table in Markdown. */
-export function printTable(head: readonly string[], rows: readonly (readonly string[])[]): void {
+/** A table in Markdown. */
+export function formatTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
-  console.log([line(head), line(head.map((_, i) => (i === 0 ? '---' : '---:'))), ...rows.map(line)].join('\n'))
+  return [line(head), line(head.map((_, i) => (i === 0 ? '---' : '---:'))), ...rows.map(line)].join('\n')
 }

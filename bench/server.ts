@@ -64,9 +64,9 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   })
 }
 
-/** Starts a directory without limits on rates. `profile`: folder for its CPU profiles. */
-export async function serve(place: Place, profile: string | null = null): Promise<Served> {
-  const args = ['serve', '--port', '0', '--data', place.data, '--write-rate', '0', '--read-rate', '0', '--log-level', 'warn']
+/** Starts a directory without limits on rates. `profile`: folder for its CPU profiles. `flags`: further ones. */
+export async function serve(place: Place, profile: string | null = null, flags: readonly string[] = []): Promise<Served> {
+  const args = ['serve', '--port', '0', '--data', place.data, '--write-rate', '0', '--read-rate', '0', '--log-level', 'warn', ...flags]
   const env: Record<string, string> = profile === null ? {} : { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${profile}` }
   const started = place.home.start(args, env)
   serving.add(started)

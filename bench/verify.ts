@@ -11,7 +11,7 @@ import { signerFinder, type FindSigner } from '../src/native/find-signer.ts'
 import { POOL_LIMITS, startPool } from '../src/native/pool.ts'
 import { chooseBackEnds, nameOf } from '../src/native/self-test.ts'
 import { createVerifier } from '../src/native/verifier.ts'
-import { formatCount, machineLines, median, printTable } from './report.ts'
+import { formatCount, formatTable, machineLines, median } from './report.ts'
 
 const SAMPLES = 5
 const SAMPLE_MS = 300
@@ -27,10 +27,10 @@ for (const line of machineLines()) console.log(line)
 
 console.log(`\nOne core, keys met before: checks a second of processor time, median of ${SAMPLES}; noble is the index of the machine's speed\n`)
 const rows = findBackEnds().map((backEnd) => [backEnd.name, ...(['k256', 'p256'] as const).map((curve) => oneCore(backEnd, curve))])
-printTable(['back end', 'secp256k1', 'P-256'], [...rows, ["the core's `findSigner`", ...(['k256', 'p256'] as const).map((curve) => formatCount(perCpuSecond(byCurve[curve], findSigner)))]])
+console.log(formatTable(['back end', 'secp256k1', 'P-256'], [...rows, ["the core's `findSigner`", ...(['k256', 'p256'] as const).map((curve) => formatCount(perCpuSecond(byCurve[curve], findSigner)))]]))
 
 console.log(`\nTo open a key that was not met before: microseconds of processor time, median of ${SAMPLES}\n`)
-printTable(['back end', 'secp256k1', 'P-256'], findBackEnds().map((backEnd) => [backEnd.name, ...(['k256', 'p256'] as const).map((curve) => opening(backEnd, curve))]))
+console.log(formatTable(['back end', 'secp256k1', 'P-256'], findBackEnds().map((backEnd) => [backEnd.name, ...(['k256', 'p256'] as const).map((curve) => opening(backEnd, curve))])))
 
 const sizes = [1, 8, 64, 512]
 console.log(`\nOne caller who waits for each batch, half of the keys of each curve: checks a second, median of ${SAMPLES}; on a busy machine trust the last two columns\n`)
@@ -42,7 +42,7 @@ for (const workers of [0, ...workerCounts()]) {
   const last = figures.at(-1) ?? fail()
   pooled.push([verifier.name, ...figures.map(({ perSecond }) => formatCount(perSecond)), formatCount(last.perCpuSecond), last.eventLoopUs.toFixed(1)])
 }
-printTable(['verifier', ...sizes.map((size) => `batches of ${size}`), 'a second of processor time', 'us of the event loop a check'], pooled)
+console.log(formatTable(['verifier', ...sizes.map((size) => `batches of ${size}`), 'a second of processor time', 'us of the event loop a check'], pooled))
 
 const few = [1, 2, 3, 4, 8]
 console.log(`\nA few questions at a time, on the event loop or handed to idle workers: microseconds until the answers are there, median\n`)
@@ -56,7 +56,7 @@ if (pool !== null) {
     here.push(await waiting(count, async (questions) => questions.map(finder)))
     there.push(await waiting(count, (questions) => pool.ask(questions)))
   }
-  printTable(['', ...few.map((count) => `${count}`)], [['on the event loop', ...here], [`handed over, messages of ${POOL_LIMITS.smallest} and more where there are as many`, ...there]])
+  console.log(formatTable(['', ...few.map((count) => `${count}`)], [['on the event loop', ...here], [`handed over, messages of ${POOL_LIMITS.smallest} and more where there are as many`, ...there]]))
   await pool[Symbol.asyncDispose]()
 }
 
