@@ -236,6 +236,53 @@ describe('an import', () => {
     expect(await importAll(store, records)).toMatchObject({ appended: 1, known: 2, interrupted: false })
   })
 
+  it('has the signatures of a batch checked while the one before it is written', async () => {
+    const written = Promise.withResolvers<void>()
+    const store = await newLog()
+    const slow: Store = {
+      ...store,
+      underHead: (work) =>
+        store.underHead(async (locked) => {
+          const result = await work(locked)
+          await written.promise
+          return result
+        }),
+    }
+    // The second batch follows what the first one has not written yet, and ends the writing of the first.
+    const asked: number[] = []
+    const verifyAnswers: VerifyAnswers = (questions) => {
+      asked.push(questions.filter((question) => question !== null).length)
+      if (asked.length === 2) written.resolve()
+      return answerAll(questions)
+    }
+    const records = [at(1, alice.did, alice.genesis), at(2, bob.did, bob.genesis), at(3, alice.did, theft), at(4, alice.did, recovery)]
+    expect(await importAll(slow, records, { batchSize: 2, verifyAnswers })).toMatchObject({ appended: 4, invalid: [] })
+    expect(asked).toEqual([2, 2])
+    await expectWhole(store)
+  })
+
+  it('writes nothing of a batch after one that could not be written', async () => {
+    const store = await newLog()
+    faults.push('begin')
+    const records = [at(1, alice.did, alice.genesis), at(2, bob.did, bob.genesis)]
+    await expect(importAll(store, records, { batchSize: 1 })).rejects.toThrow('fault: begin')
+    expect((await store.head())?.size).toBe(0)
+    expect(await importAll(store, records, { batchSize: 1 })).toMatchObject({ appended: 2, known: 0 })
+    await expectWhole(store)
+  })
+
+  it('writes nothing of a batch after one with an invalid record', async () => {
+    const store = await newLog()
+    const records = [at(1, alice.did, alice.genesis), at(2, alice.did, bob.genesis), at(3, bob.did, bob.genesis)]
+    for (const batchSize of [1, 2, 3]) {
+      const report = await importAll(store, records, { batchSize })
+      expect(report.invalid.map(({ where }) => where)).toEqual(['record 1'])
+      expect((await store.head())?.size).toBe(1)
+    }
+    expect(await importAll(store, records, { batchSize: 1, keepGoing: true })).toMatchObject({ appended: 1, known: 1 })
+    await expectWhole(store)
+  })
+
   it('imports what stood before something that is no record, and no more unless told to', async () => {
     const broken = new DirectoryError('MALFORMED_RECORD', 'cid')
     const records = [at(1, alice.did, alice.genesis), broken, at(2, alice.did, theft)]

@@ -17,7 +17,7 @@ describe('the program', () => {
     const all = commands(buildProgram())
     expect(all.map((command) => command.name())).toEqual(
       ['stele', 'serve', 'init', 'migrate', 'signer', 'show', 'hand-over', 'take-over', 'adopt', 'keygen', 'log', 'operation',
-        'did', 'create', 'update', 'rotate', 'move', 'recover', 'deactivate', 'resolve', 'import', 'export', 'proof', 'verify', 'fsck'],
+        'did', 'create', 'update', 'rotate', 'move', 'recover', 'deactivate', 'resolve', 'import', 'export', 'proof', 'verify', 'verify-evidence', 'fsck', 'witness'],
     )
     for (const command of all) {
       let help = ''

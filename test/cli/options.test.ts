@@ -35,6 +35,15 @@ describe('the settings as options', () => {
     expect([readLogLevel({ 'log-level': 'debug' }, env), readLogLevel({}, env), readLogLevel({}, {})]).toEqual(['debug', 'warn', 'info'])
   })
 
+  it('give the rates of witnesses, which go with a policy', () => {
+    const rates = (text: string, policy = ['--policy', 'p']): [string, number][] => [...readConfig(flagsOf(parsed(['--witness-rate', text, ...policy])), {}).witnessRates]
+    expect(rates('alice=500')).toEqual([['alice', 500]])
+    expect(rates('alice=500, bob.example/w=1')).toEqual([['alice', 500], ['bob.example/w', 1]])
+    for (const wrong of ['', 'alice', 'alice=', 'alice=0', 'alice=-1', 'alice=1.5', 'alice=1,', '=5', 'alice=99999999']) expect(() => rates(wrong), wrong).toThrow(/--witness-rate: .* such as alice=500/)
+    expect(() => rates('alice=500', [])).toThrow('--witness-rate goes with --policy')
+    expect(readConfig({}, {})).toMatchObject({ policyFile: null, witnessFailOpen: false })
+  })
+
   it('are refused in words where they are none', () => {
     for (const url of ['', 'directory.example', 'file:///etc/passwd', 'ws://x']) expect(() => readDirectoryUrl({ url }, {})).toThrow('--url')
     expect(() => readLogLevel({ 'log-level': 'loud' }, {})).toThrow('--log-level')

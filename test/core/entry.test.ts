@@ -14,6 +14,13 @@ describe('an entry', () => {
     for (const entry of [native, { ...native, source: 'plc.directory' }]) expect(decodeEntry(encodeEntry(entry))).toEqual(entry)
   })
 
+  it('holds the bytes of its operation, however long its source is', () => {
+    for (const source of ['x', ...[23, 24, 255, MAX_SOURCE_LENGTH].flatMap((length) => ['x'.repeat(length), 'é'.repeat(length)])]) {
+      const { operation } = decodeEntry(encodeEntry({ ...native, source }))
+      expect(operation.bytes).toEqual(encodeCbor(operation.value))
+    }
+  })
+
   it('is what an independent encoder makes of { did, createdAt, operation }', () => {
     const plain = { did: alice.did, createdAt: '2023-11-14T22:13:20.123Z', operation: plainObject(alice.genesis.value), source: 'x' }
     expect(encodeEntry({ ...native, source: 'x' })).toEqual(new Uint8Array(referenceEncode(plain)))

@@ -88,9 +88,12 @@ describe('an incident', () => {
       newest: async () => (row === undefined ? null : { ...row, entry: Uint8Array.of(1, 2, 3) }),
       tiles: async (tiles) => tiles.map(() => new Uint8Array(32)),
       entries: async () => [],
+      leaves: async () => [],
+      history: async () => (row === undefined ? [] : [{ ...row, entry: Uint8Array.of(0xa3) }]),
+      exportFrom: async (_from, _to, _count, use) => use({ index: 0, digest: new Uint8Array(32), nullified: false, entry: Uint8Array.of(0xa3, 0x60, 0x60) }),
     }
     await using counter = await openCounter({ ports: { store, tip: sound.tip } })
-    for (const path of [`/${DID}`, '/log/proof/inclusion?index=1', '/tile/0/000', '/tile/entries/000']) {
+    for (const path of [`/${DID}`, `/${DID}/log`, `/${DID}/log/audit`, '/export?after=0', '/log/proof/inclusion?index=1', '/tile/0/000', '/tile/entries/000']) {
       expectError(await counter.ask(path), 500, 'Internal Server Error')
     }
   })

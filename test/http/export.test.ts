@@ -3,7 +3,7 @@ import { LIMITS } from '../../src/http/limits.ts'
 import { describe, expect, it } from 'vitest'
 import { decodeEntry } from '../../src/core/entry.ts'
 import { renderJson } from '../../src/core/encoding/json.ts'
-import type { EntryRow } from '../../src/storage/store.ts'
+import type { EntryRow, Store } from '../../src/storage/store.ts'
 import { COUNTER_START_MS, openCounter, type TestCounter } from '../support/counter.ts'
 import { person } from '../support/people.ts'
 
@@ -145,5 +145,38 @@ describe('GET /export', () => {
     expect(packed.headers['content-encoding']).toBe('gzip')
     expect(packed.body.length).toBeLessThan(plain.body.length)
     expect(gunzipSync(packed.body).toString()).toBe(plain.text)
+  })
+
+  it('is the same in however many pieces it is sent', async () => {
+    await using ledger = await openCounter()
+    await ledger.fill(1_300)
+    const rows = await ledger.store.entries(0, 2_000)
+    for (const [after, count] of [[0, 1_000], [0, 499], [0, 500], [0, 501], [299, 1_000], [300, 1_000], [301, 1_000], [799, 501]] as const) {
+      const expected = rows.slice(after, after + count)
+      expect((await ledger.ask(`/export?after=${after}&count=${count}`)).text).toBe(expected.map(sequenced).join('\n'))
+    }
+    // All of one millisecond: in the order of their CIDs.
+    const byCid = rows.toSorted((a, b) => (a.cid < b.cid ? -1 : 1)).slice(0, 1_000)
+    expect((await ledger.ask('/export')).text).toBe(byCid.map(legacy).join('\n'))
+    expect((await ledger.ask('/export?after=0', { method: 'HEAD' })).body).toHaveLength(0)
+  })
+
+  it('is told of a store that fails before the first piece, and cut off where it fails later', async () => {
+    await using sound = await openCounter()
+    await sound.fill(900)
+    let left = 0
+    const store: Store = {
+      ...sound.store,
+      async exportFrom(from, to, count, use) {
+        if (left-- === 0) throw new Error('gone')
+        await sound.store.exportFrom(from, to, count, use)
+      },
+    }
+    await using counter = await openCounter({ ports: { store, tip: sound.tip } })
+    expect((await counter.ask('/export?after=0')).status).toBe(500)
+    left = 1
+    await expect(counter.ask('/export?after=0')).rejects.toThrow()
+    left = 9
+    expect((await counter.ask('/export?after=0')).text.split('\n')).toHaveLength(900)
   })
 })

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { openCounter, COUNTER_ORIGIN } from '../support/counter.ts'
+import { START_MS } from '../support/writer.ts'
 
 const broken = (): Promise<never> => Promise.reject(new Error('gone'))
 const known = { version: '1.2.3', origin: COUNTER_ORIGIN }
@@ -72,6 +73,22 @@ describe('GET /_health', () => {
     expect(JSON.parse((await counter.ask('/_health')).text)).toMatchObject({ faults: ['an entry has waited 31 seconds for a checkpoint', ...faults] })
     await using both = await openCounter({ ports: { faults: () => faults, store: { ...sound.store, ping: broken } } })
     expect(JSON.parse((await both.ask('/_health')).text)).toMatchObject({ faults: ['the database does not answer', ...faults] })
+  })
+
+  it('names every witness of a process that asks some, and how it fares', async () => {
+    const witnesses = [
+      { name: 'alice', cosignedAt: START_MS + 1_000, latencyMs: 12.6, refusal: null },
+      { name: 'bob', cosignedAt: null, latencyMs: null, refusal: 'it answered 500' },
+    ]
+    await using counter = await openCounter({ ports: { witnesses: () => ({ witnesses, quorumMissed: false, alarm: false }) } })
+    counter.clock.ms = START_MS + 5_900
+    const reply = await counter.ask('/_health')
+    expect(reply.status, 'a witness that the quorum does without is no fault').toBe(200)
+    expect(JSON.parse(reply.text)).toMatchObject({
+      witnesses: [{ name: 'alice', cosignedAge: 4, latencyMs: 13, refusal: null }, { name: 'bob', cosignedAge: null, latencyMs: null, refusal: 'it answered 500' }],
+    })
+    await using none = await openCounter({ ports: { witnesses: () => null } })
+    expect(JSON.parse((await none.ask('/_health')).text)).not.toHaveProperty('witnesses')
   })
 
   it('asks the database once for all who ask at once, and again for who asks later', async () => {

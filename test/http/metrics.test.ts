@@ -101,6 +101,21 @@ describe('GET /metrics', () => {
     }
   })
 
+  it('tells how each witness fares, and whether the quorum is missed or contradicted', async () => {
+    const witnesses = [
+      { name: 'alice', cosignedAt: 1_000, latencyMs: 250, refusal: null },
+      { name: 'bob', cosignedAt: null, latencyMs: null, refusal: 'it answered 500' },
+    ]
+    const metrics = open({ now: () => 3_500, witnesses: () => ({ witnesses, quorumMissed: true, alarm: true }) })
+    expect(await samples(metrics, 'stele_witness_cosignature_age_seconds')).toEqual({ '{witness="alice"}': 2.5, '{witness="bob"}': NaN })
+    expect(await samples(metrics, 'stele_witness_latency_seconds')).toEqual({ '{witness="alice"}': 0.25, '{witness="bob"}': NaN })
+    expect(await samples(metrics, 'stele_witness_refused')).toEqual({ '{witness="alice"}': 0, '{witness="bob"}': 1 })
+    expect(await samples(metrics, 'stele_quorum_missed')).toEqual({ '': 1 })
+    expect(await samples(metrics, 'stele_witness_alarm')).toEqual({ '': 1 })
+    const alone = open()
+    expect([await samples(alone, 'stele_witness_refused'), await samples(alone, 'stele_quorum_missed')]).toEqual([{}, { '': 0 }])
+  })
+
   it('counts requests by endpoint, never by what was asked', async () => {
     const metrics = open()
     await using counter = await openCounter({ options: { onRequest: metrics.onRequest } })

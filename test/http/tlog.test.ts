@@ -3,6 +3,7 @@ import { decodeBundle } from '../../src/core/tlog/bundle.ts'
 import { openCheckpoint } from '../../src/core/tlog/checkpoint.ts'
 import { formatVerifierKey } from '../../src/core/tlog/note.ts'
 import { tilePath, bundlePath, tilesOf } from '../../src/core/tlog/tile.ts'
+import { memoryStore } from '../../src/storage/memory.ts'
 import { COUNTER_KEY, COUNTER_ORIGIN, openCounter, type Reply, type TestCounter } from '../support/counter.ts'
 import { naiveLeafHash, naiveRoot } from '../support/naive-tree.ts'
 
@@ -47,10 +48,28 @@ describe('GET /checkpoint', () => {
 
 describe('GET /log/vkey', () => {
   it('is the keys, one a line', async () => {
-    await using counter = await openCounter({ ports: { logKeys: [COUNTER_KEY, COUNTER_KEY] } })
+    await using counter = await openCounter()
     const reply = await counter.ask('/log/vkey')
     expect(reply.headers['content-type']).toBe('text/plain; charset=utf-8')
-    expect(reply.text).toBe(`${formatVerifierKey(COUNTER_KEY)}\n`.repeat(2))
+    expect(reply.text).toBe(`${formatVerifierKey(COUNTER_KEY)}\n`)
+  })
+
+  it('is the keys of now, where another process has changed them', async () => {
+    await using counter = await openCounter()
+    await counter.store.setSigner('guard', { guardId: 'guard', vkeys: ['one', 'two'] })
+    expect((await counter.ask('/log/vkey')).text).toBe('one\ntwo\n')
+  })
+})
+
+describe('GET /log/keys', () => {
+  it('is missing where the log has said nothing, then what it has said last', async () => {
+    const store = memoryStore()
+    await using counter = await openCounter({ ports: { store } })
+    expect(await counter.ask('/log/keys')).toMatchObject({ status: 404, text: message('This log has said nothing of its keys') })
+    await store.create({ origin: COUNTER_ORIGIN, guardId: 'guard', vkeys: [], statement: 'a note\n' })
+    const reply = await counter.ask('/log/keys')
+    expect(reply).toMatchObject({ status: 200, text: 'a note\n' })
+    expect(reply.headers).toMatchObject({ 'content-type': 'text/plain; charset=utf-8', 'cache-control': 'no-cache' })
   })
 })
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { formatVerifierKey, KEY_TYPES, makeSigningKey } from '../../src/core/tlog/note.ts'
+import { formatVerifierKey } from '../../src/core/tlog/note.ts'
 import { ROUTES } from '../../src/http/router.ts'
 import { COUNTER_KEY, COUNTER_ORIGIN, openCounter } from '../support/counter.ts'
 
@@ -26,7 +26,8 @@ describe('GET /', () => {
 
   it('says it to browsers in HTML, everything escaped', async () => {
     const name = '<script>"&\''
-    await using counter = await openCounter({ ports: { origin: name, logKeys: [{ ...makeSigningKey('x', KEY_TYPES.ed25519, new Uint8Array(32)), name: '<b>' }] } })
+    await using counter = await openCounter({ ports: { origin: name } })
+    await counter.store.setSigner('guard', { guardId: 'guard', vkeys: ['<b>+1234'] })
     const { headers, text } = await counter.ask('/', { headers: { Accept: BROWSER } })
     expect(headers).toMatchObject({ 'content-type': 'text/html; charset=utf-8', vary: 'Accept, Accept-Encoding' })
     expect(headers['content-security-policy']).toContain("default-src 'none'")

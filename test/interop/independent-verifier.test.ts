@@ -14,16 +14,19 @@ import { didOf } from '../../src/core/plc/did.ts'
 import { operationValue, type Operation } from '../../src/core/plc/operation.ts'
 import { signOperation } from '../../src/core/plc/signature.ts'
 import { encodeBundle } from '../../src/core/tlog/bundle.ts'
+import { formatReceipt, verifyReceiptUnderPolicy as verifyReceiptOfOurs } from '../../src/core/receipt.ts'
 import { openCheckpoint, signCheckpoint } from '../../src/core/tlog/checkpoint.ts'
+import { cosign } from '../../src/core/tlog/cosignature.ts'
 import { leafHash } from '../../src/core/tlog/hash.ts'
-import { formatNote, formatVerifierKey, KEY_TYPES, makeSigningKey, signText } from '../../src/core/tlog/note.ts'
+import { formatNote, formatVerifierKey, KEY_TYPES, makeSigningKey, parseNote, signText } from '../../src/core/tlog/note.ts'
+import { parsePolicy } from '../../src/core/tlog/policy.ts'
 import type { Store } from '../../src/storage/store.ts'
 import { Tip } from '../../src/storage/tip.ts'
 import { ask, openCounter, type TestCounter } from '../support/counter.ts'
 import { createValue, identityData, makeIdentity, makeTombstone, makeUpdate, testKey } from '../support/identities.ts'
 import { naiveRoot } from '../support/naive-tree.ts'
 import { LOG_KEY, storedLog } from '../support/stored-log.ts'
-import { verifyLog, verifyReceipt, type Read } from './independent-verifier.ts'
+import { verifyEvidence, verifyLog, verifyReceipt, verifyReceiptUnderPolicy, type Read } from './independent-verifier.ts'
 
 type Files = ReadonlyMap<string, Uint8Array>
 
@@ -196,6 +199,72 @@ describe('a log as it is served', () => {
       expect(flipped(utf8Encode(json), (operation) => verifyReceipt(reply.text, text(operation), VKEY))).toEqual([])
       expect(() => verifyReceipt(reply.text.replace(/^extra .*\n/m, ''), json, VKEY)).toThrow('no line "extra"')
     }
+  })
+})
+
+describe('a receipt under a policy', () => {
+  const { did, genesis } = makeIdentity([0])
+  const entry = { did, createdAt: OPENED_MS, operation: genesis, source: null }
+  const root = leafHash(encodeEntry(entry))
+  const lattice = makeSigningKey(LOG_KEY.name, KEY_TYPES.mlDsa44, new Uint8Array(32).fill(20))
+  const cosigners = [KEY_TYPES.cosignature, KEY_TYPES.mlDsa44, KEY_TYPES.cosignature].map((type, i) => makeSigningKey(`cosigner-${i}.test`, type, new Uint8Array(32).fill(21 + i)))
+  const checkpoint = { origin: LOG_KEY.name, size: 1, root }
+  const json = renderJson(genesis.value)
+
+  function receiptBy(names: readonly number[], logKeys = [LOG_KEY]): string {
+    const { text, signatures } = parseNote(signCheckpoint(checkpoint, logKeys))
+    const cosignatures = names.flatMap((i) => cosigners.slice(i, i + 1)).map((key) => cosign(checkpoint, key, 1_800_000_000 + names.length))
+    return formatReceipt(entry, 0, [], formatNote({ text, signatures: [...signatures, ...cosignatures] }))
+  }
+
+  function policy(quorum: string, log = VKEY): string {
+    const witnesses = cosigners.map((key, i) => `witness w${i} ${formatVerifierKey(key)} https://w${i}.test/\n`).join('')
+    return `# who must have seen it\nlog ${log}\n${witnesses}group two 2 w0 w1 w2\nquorum ${quorum}\n`
+  }
+
+  it.each<[sentence: string, receipt: string, policy: string, witnesses: string[] | null]>([
+    ['two of three', receiptBy([0, 1]), policy('two'), ['w0', 'w1']],
+    ['all three', receiptBy([2, 1, 0]), policy('two'), ['w0', 'w1', 'w2']],
+    ['one of three', receiptBy([1]), policy('two'), null],
+    ['one twice', receiptBy([1, 1]), policy('two'), null],
+    ['none, where none is asked for', receiptBy([]), policy('none'), []],
+    ['the one that is asked for, by ML-DSA-44', receiptBy([1]), policy('w1'), ['w1']],
+    ['another than is asked for', receiptBy([0, 2]), policy('w1'), null],
+    ['two of three, of a log with two keys', receiptBy([0, 1], [LOG_KEY, lattice]), policy('two'), ['w0', 'w1']],
+    ['two of three, of a log by its other key', receiptBy([0, 1], [lattice]), policy('two', formatVerifierKey(lattice)), ['w0', 'w1']],
+    ['two of three, of another log', receiptBy([0, 1]), policy('two', formatVerifierKey(makeSigningKey('other.test', KEY_TYPES.ed25519, new Uint8Array(32).fill(30)))), null],
+  ])('is judged alike by both: %s', (_sentence, receipt, policy, witnesses) => {
+    const ours = verdictOf(() => verifyReceiptOfOurs(receipt, genesis, parsePolicy(policy)))
+    expect(ours.verdict === null).toBe(witnesses !== null)
+    if (witnesses === null) expect(() => verifyReceiptUnderPolicy(receipt, json, policy)).toThrow(/quorum|not signed|no log of the policy/)
+    else expect(verifyReceiptUnderPolicy(receipt, json, policy)).toMatchObject({ did, index: 0, size: 1, witnesses })
+  })
+
+  it('is refused with a bit of any byte flipped, where no cosignature is more than the quorum needs', () => {
+    const receipt = receiptBy([0, 2])
+    const under = policy('two')
+    expect(flipped(utf8Encode(receipt), (bytes) => verifyReceiptUnderPolicy(text(bytes), json, under))).toEqual([])
+  })
+})
+
+describe('evidence', () => {
+  const folder = new URL('../../spec/vectors/evidence/', import.meta.url)
+  const read = (name: string) => readFileSync(new URL(name, folder), 'utf8')
+  const vkey = read('log.vkey').trim()
+  const forks = ['two-roots', 'fork']
+
+  it.each(forks)('is accepted: %s', (name) => {
+    expect(verifyEvidence(read(`valid/${name}.evidence`), vkey)).toMatchObject({ kind: name, origin: 'vectors.example/log' })
+  })
+
+  it.each(forks)('is refused with a bit of any byte flipped, or under another key: %s', (name) => {
+    expect(flipped(utf8Encode(read(`valid/${name}.evidence`)), (bytes) => verifyEvidence(text(bytes), vkey))).toEqual([])
+    expect(() => verifyEvidence(read(`valid/${name}.evidence`), VKEY)).toThrow('not signed by')
+  })
+
+  it('is refused where it proves nothing', () => {
+    for (const name of Object.keys(JSON.parse(read('refused.json')) as object)) expect(() => verifyEvidence(read(`invalid/${name}.evidence`), vkey), name).toThrow()
+    expect(() => verifyEvidence(read('seen.alarm'), vkey)).toThrow()
   })
 })
 
@@ -502,7 +571,7 @@ function swapKeys(entry: Uint8Array): Uint8Array {
 async function serve(store: Store): Promise<TestCounter> {
   const { size } = await headOf(store)
   const tip = new Tip({ durable: size, published: size })
-  return openCounter({ ports: { store, tip, logKeys: [LOG_KEY], origin: LOG_KEY.name } })
+  return openCounter({ ports: { store, tip, origin: LOG_KEY.name } })
 }
 
 function readFrom(url: string): Read {

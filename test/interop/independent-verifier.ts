@@ -69,6 +69,57 @@ export async function verifyLog(read: Read, vkey: string): Promise<VerifiedLog> 
 /** Checks offline that an operation is in a log, and throws an Error where the receipt does not prove it. */
 export function verifyReceipt(receiptText: string, operationJson: string, vkey: string): VerifiedReceipt {
   const key = readLogKey(vkey)
+  return checkReceipt(receiptText, operationJson, (note) => openCheckpoint(note, key))
+}
+
+/** As `verifyReceipt`, under a tlog-policy: its logs, and its quorum of witnesses; with the names of the witnesses that cosigned. */
+export function verifyReceiptUnderPolicy(receiptText: string, operationJson: string, policyText: string): VerifiedReceipt & { witnesses: string[] } {
+  const policy = readPolicy(policyText)
+  let witnesses: string[] = []
+  const receipt = checkReceipt(receiptText, operationJson, (note) => {
+    const { text, signers } = openNote(note, [...policy.logs, ...policy.witnesses.values()])
+    const checkpoint = readCheckpoint(text)
+    check(signers.some((key) => policy.logs.includes(key) && key.name === checkpoint.origin), 'no log of the policy signed the checkpoint')
+    witnesses = [...policy.witnesses].filter(([, key]) => signers.includes(key)).map(([name]) => name)
+    const seen = new Set(witnesses)
+    for (const { name, count, members } of policy.groups) if (members.filter((member) => seen.has(member)).length >= count) seen.add(name)
+    check(policy.quorum === 'none' || seen.has(policy.quorum), 'the quorum of the policy has not seen the checkpoint')
+    return checkpoint
+  })
+  return { ...receipt, witnesses }
+}
+
+/** Checks evidence of two roots or of a fork (spec/evidence.md), and throws an Error where it proves nothing. */
+export function verifyEvidence(file: string, vkey: string): { kind: string; origin: string; sizes: number[] } {
+  const key = readLogKey(vkey)
+  check(file.isWellFormed() && file.length <= 4_194_304, 'the file is not text, or too large')
+  const blocks = file.split('\n\n')
+  check(blocks.length === 5, 'the file does not hold two notes')
+  const [head = '', text1 = '', lines1 = '', text2 = '', lines2 = ''] = blocks
+  const [first, kind = '', rootLine, ...hashLines] = head.split('\n')
+  check(first === 'stele evidence v1', 'the file does not begin with stele evidence v1')
+  const [one, other] = [openCheckpoint(Buffer.from(`${text1}\n\n${lines1}\n`), key), openCheckpoint(Buffer.from(`${text2}\n\n${lines2}`), key)]
+  if (kind === 'two-roots') {
+    check(rootLine === undefined, 'there is more than two notes')
+    check(one.size === other.size, 'the checkpoints have two sizes')
+    check(!same(one.root, other.root), 'the checkpoints have one root')
+  } else {
+    check(kind === 'fork' && rootLine?.startsWith('root ') === true, 'the file is of another kind')
+    const root = readBase64(rootLine.slice('root '.length))
+    const path = hashLines.map(readBase64)
+    check(hashLines.length <= 54 && [root, ...path].every((hash) => hash.length === 32), 'a hash has not 32 bytes')
+    check(one.size < other.size, 'the second checkpoint is not larger')
+    check(one.size > 0 || (path.length === 0 && same(root, sha256())), 'the root of no entries is another')
+    if (one.size > 0) {
+      const roots = rootsFromPath(one.size, other.size, path, root)
+      check(same(roots.old, root) && same(roots.whole, other.root), 'the proof does not lead from the root to the larger checkpoint')
+    }
+    check(!same(one.root, root), 'the larger tree continues the smaller')
+  }
+  return { kind, origin: key.name, sizes: [one.size, other.size] }
+}
+
+function checkReceipt(receiptText: string, operationJson: string, open: (note: Uint8Array) => { size: number; root: Buffer }): VerifiedReceipt {
   check(receiptText.isWellFormed(), 'the receipt is not text')
   const end = receiptText.indexOf('\n\n')
   check(end >= 0, 'the receipt has no empty line')
@@ -92,7 +143,7 @@ export function verifyReceipt(receiptText: string, operationJson: string, vkey: 
   const leaf = writeCbor(joined)
   const { did, createdAt, source, operation } = readEntry(leaf)
 
-  const { size, root } = openCheckpoint(Buffer.from(receiptText.slice(end + 2)), key)
+  const { size, root } = open(Buffer.from(receiptText.slice(end + 2)))
   check(index < size, `the index ${index} is not below the size ${size}`)
   check(same(rootFromPath(leafHash(leaf), index, size, path), root), 'the receipt does not lead to the root of its checkpoint')
   return { did, createdAt: createdAt.text, source, cid: cidOf(operation), index, size, root: root.toString('base64') }
@@ -250,19 +301,28 @@ function fromJson(json: unknown): Value {
 
 // ---- the note and the checkpoint
 
-type LogKey = { name: string; id: Buffer; publicKey: KeyObject }
+type NoteKey = { name: string; id: Buffer; type: number; publicKey: KeyObject }
 
-function readLogKey(vkey: string): LogKey {
+function readLogKey(vkey: string): NoteKey {
+  const key = readNoteKey(vkey)
+  check(key.type === 0x01, 'the key is not an Ed25519 key')
+  return key
+}
+
+const KEY_BYTES: Record<number, number> = { 0x01: 32, 0x04: 32, 0x06: 1312 }
+
+function readNoteKey(vkey: string): NoteKey {
   check(vkey.length <= 2_048, 'the key is too long')
   const [name = '', id = '', ...rest] = vkey.split('+')
   const key = readBase64(rest.join('+'))
   check(isKeyName(name) && Buffer.byteLength(name) <= 255, 'the name of the key is malformed')
-  check(key.length === 33 && key[0] === 0x01, 'the key is not an Ed25519 key')
+  const type = key[0] ?? 0
+  check(key.length - 1 === KEY_BYTES[type], 'the key is not an Ed25519 key, nor an ML-DSA-44 key')
   const expectedId = keyId(name, key)
   check(id === expectedId.toString('hex'), 'the id of the key is not that of its name and bytes')
-  const point = key.subarray(1)
-  checkEd25519Point(point)
-  return { name, id: expectedId, publicKey: publicKey(ED25519_SPKI, point) }
+  const bytes = key.subarray(1)
+  if (type !== 0x06) checkEd25519Point(bytes)
+  return { name, id: expectedId, type, publicKey: publicKey(type === 0x06 ? ML_DSA_44_SPKI : ED25519_SPKI, bytes) }
 }
 
 function keyId(name: string, typeAndKey: Uint8Array): Buffer {
@@ -287,19 +347,26 @@ function checkEd25519Point(point: Uint8Array): void {
   check(smallOrder % ED25519_PRIME !== 0n, 'the Ed25519 key has a small order')
 }
 
-function openCheckpoint(note: Uint8Array, key: LogKey): { size: number; root: Buffer } {
-  const text = openNote(note, key)
+type Checkpoint = { origin: string; size: number; root: Buffer }
+
+function openCheckpoint(note: Uint8Array, key: NoteKey): Checkpoint {
+  const checkpoint = readCheckpoint(openNote(note, [key]).text)
+  check(checkpoint.origin === key.name, `the origin is ${checkpoint.origin}, the key is named ${key.name}`)
+  return checkpoint
+}
+
+function readCheckpoint(text: string): Checkpoint {
   check(text.length <= 318, 'the text of the checkpoint is too long')
   const lines = text.split('\n')
   check(lines.length === 4 && lines[3] === '', 'the checkpoint does not have exactly three lines')
   const [origin = '', size = '', root = ''] = lines
-  check(origin === key.name, `the origin is ${origin}, the key is named ${key.name}`)
-  const checkpoint = { size: readDecimal(size), root: readBase64(root) }
+  check(Buffer.byteLength(origin) >= 1 && Buffer.byteLength(origin) <= 255, 'the origin is not 1 to 255 bytes')
+  const checkpoint = { origin, size: readDecimal(size), root: readBase64(root) }
   check(checkpoint.root.length === 32, 'the root of the checkpoint has not 32 bytes')
   return checkpoint
 }
 
-function openNote(bytes: Uint8Array, key: LogKey): string {
+function openNote(bytes: Uint8Array, keys: NoteKey[]): { text: string; signers: NoteKey[] } {
   check(bytes.length <= 3 * 524_288, 'the note is too large')
   const note = readUtf8(bytes)
   check(note.length <= 524_288, 'the note is too large')
@@ -311,19 +378,81 @@ function openNote(bytes: Uint8Array, key: LogKey): string {
   check(note.endsWith('\n'), 'the note does not end with a newline')
   const lines = note.slice(split + 2, -1).split('\n')
   check(lines.length <= 100, 'the note has too many signatures')
-  let signed = false
+  const signers: NoteKey[] = []
   for (const line of lines) {
     const [dash, name = '', base64 = '', ...rest] = line.split(' ')
     check(dash === '\u2014' && rest.length === 0 && isKeyName(name), `not a signature line: ${line}`)
     const signature = readBase64(base64)
     check(signature.length > 4, 'a signature of the note is too short')
-    if (name !== key.name || !same(signature.subarray(0, 4), key.id)) continue
-    check(signature.length === 68, 'the signature of the log has not 64 bytes')
-    check(verify(null, Buffer.from(text), key.publicKey, signature.subarray(4)), 'the signature of the log does not verify')
-    signed = true
+    const key = keys.find((key) => name === key.name && same(signature.subarray(0, 4), key.id))
+    if (key === undefined) continue
+    const blob = signature.subarray(4)
+    check(blob.length === { 0x01: 64, 0x04: 72, 0x06: 2428 }[key.type], `the signature of ${name} has another length than 64 bytes, or than those of its kind`)
+    const proper = key.type === 0x01 ? blob : blob.subarray(8)
+    check(verify(null, messageOf(text, key, blob), key.publicKey, proper), `the signature of ${name} does not verify`)
+    signers.push(key)
   }
-  check(signed, `the note is not signed by ${key.name}`)
-  return text
+  check(signers.length > 0, `the note is not signed by ${keys.map((key) => key.name).join(', ')}`)
+  return { text, signers }
+}
+
+/** What a key signs: the text, or the text with a time (0x04), or the tree that it is about (0x06). */
+function messageOf(text: string, key: NoteKey, blob: Buffer): Buffer {
+  if (key.type === 0x01) return Buffer.from(text)
+  const time = blob.readBigUInt64BE()
+  check(time < 2n ** 53n, 'the time of a cosignature is too large')
+  if (key.type === 0x04) return Buffer.from(`cosignature/v1\ntime ${time}\n${text}`)
+  const { origin, size, root } = readCheckpoint(text)
+  const short = (value: string) => Buffer.concat([Buffer.from([Buffer.byteLength(value)]), Buffer.from(value)])
+  const numbers = Buffer.alloc(16)
+  numbers.writeBigUInt64BE(BigInt(size), 8)
+  return Buffer.concat([Buffer.from('subtree/v1\n\0'), short(key.name), blob.subarray(0, 8), short(origin), numbers, root])
+}
+
+// ---- policies
+
+type Policy = { logs: NoteKey[]; witnesses: Map<string, NoteKey>; groups: { name: string; count: number; members: string[] }[]; quorum: string }
+
+function readPolicy(text: string): Policy {
+  const policy: Policy = { logs: [], witnesses: new Map(), groups: [], quorum: '' }
+  const defined = new Set(['none'])
+  const members = new Set<string>()
+  function define(name: string): void {
+    check(name !== '' && !defined.has(name), `a policy defines ${name} twice`)
+    defined.add(name)
+  }
+  for (const line of text.split('\n')) {
+    // oxlint-disable-next-line no-control-regex
+    check(!/[\x00-\x08\x0b-\x1f\x7f]/.test(line), 'the policy has control characters')
+    const [keyword, first = '', second = '', ...rest] = line.split(/[ \t]+/).filter((item) => item !== '')
+    if (keyword === undefined || keyword.startsWith('#')) continue
+    if (keyword === 'log') {
+      const key = readNoteKey(first)
+      check((key.type === 0x01 || key.type === 0x06) && rest.length === 0, 'not a log of a policy')
+      policy.logs.push(key)
+    } else if (keyword === 'witness') {
+      define(first)
+      const key = readNoteKey(second)
+      check((key.type === 0x04 || key.type === 0x06) && rest.length <= 1, 'not a witness of a policy')
+      policy.witnesses.set(first, key)
+    } else if (keyword === 'group') {
+      for (const member of rest) {
+        check(defined.has(member) && member !== 'none' && !members.has(member), `${member} cannot be a member`)
+        members.add(member)
+      }
+      define(first)
+      const count = second === 'all' ? rest.length : second === 'any' ? 1 : readDecimal(second)
+      check(count >= 1 && count <= rest.length, 'a threshold is out of range')
+      policy.groups.push({ name: first, count, members: rest })
+    } else {
+      check(keyword === 'quorum' && policy.quorum === '' && defined.has(first) && second === '', 'not a line of a policy')
+      policy.quorum = first
+    }
+  }
+  check(policy.quorum !== '', 'the policy has no quorum')
+  const keys = [policy.logs, [...policy.witnesses.values()]].map((list) => list.map(({ publicKey }) => publicKey.export({ format: 'der', type: 'spki' }).toString('hex')))
+  check(keys.every((list) => new Set(list).size === list.length), 'the policy lists a key twice')
+  return policy
 }
 
 // ---- the tree
@@ -363,6 +492,28 @@ function rootFromPath(leaf: Buffer, index: number, size: number, path: Buffer[])
   return index < middle
     ? nodeHash(rootFromPath(leaf, index, middle, path.slice(0, -1)), sibling)
     : nodeHash(sibling, rootFromPath(leaf, index - middle, size - middle, path.slice(0, -1)))
+}
+
+/** The roots of the first `oldSize` entries and of all `size`, by a consistency proof, RFC 6962 section 2.1.2; `root` is the old one where the proof leaves it out. */
+function rootsFromPath(oldSize: number, size: number, path: Buffer[], root: Buffer): { old: Buffer; whole: Buffer } {
+  function roots(m: number, n: number, proof: Buffer[], complete: boolean): { old: Buffer; whole: Buffer } {
+    if (m === n) {
+      const [only] = complete ? [root] : proof
+      check(only !== undefined && proof.length === (complete ? 0 : 1), 'the proof has another length')
+      return { old: only, whole: only }
+    }
+    const sibling = proof.at(-1)
+    check(sibling !== undefined, 'the proof has too few hashes')
+    const middle = powerBelow(n)
+    const rest = proof.slice(0, -1)
+    if (m <= middle) {
+      const left = roots(m, middle, rest, complete)
+      return { old: left.old, whole: nodeHash(left.whole, sibling) }
+    }
+    const right = roots(m - middle, n - middle, rest, false)
+    return { old: nodeHash(sibling, right.old), whole: nodeHash(sibling, right.whole) }
+  }
+  return roots(oldSize, size, path, true)
 }
 
 // ---- tiles and bundles
@@ -567,6 +718,8 @@ function findSigner(operation: Fields, didKeys: string[], cache: Map<string, Pub
 const P256_SPKI = '3039301306072a8648ce3d020106082a8648ce3d030107032200'
 const SECP256K1_SPKI = '3036301006072a8648ce3d020106052b8104000a032200'
 const ED25519_SPKI = '302a300506032b6570032100'
+// RFC 9881.
+const ML_DSA_44_SPKI = '30820532300b06096086480165030403110382052100'
 
 const CURVES = [
   { multicodec: '8024', spki: P256_SPKI, order: 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n },

@@ -1,42 +1,48 @@
-// The fsck of Tessera, unmodified, over what a directory's process serves: it reads a log with code of its own, and
-// refuses it with one bit of one file flipped on the way.
+// Tessera over what a directory's process serves: its fsck, unmodified, and its client library. They read a log with
+// code of their own, and refuse it with one bit of one file flipped on the way.
 
-import { spawn, spawnSync } from 'node:child_process'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { renderJson } from '../../src/core/encoding/json.ts'
 import type { Operation } from '../../src/core/plc/operation.ts'
+import { hex } from '../../src/core/encoding/text.ts'
 import { makeIdentity, makeTombstone, makeUpdate } from '../support/identities.ts'
-import { newHome, type Home } from '../support/program.ts'
-import { verifyLog, type Read } from './independent-verifier.ts'
+import { flipBitOf, openDirectory, openLiar, post, publishedSize, readFrom, readKey, untilPublished, type Directory } from './directory.ts'
+import { hasGo, hasGoFor, runGo } from './go.ts'
+import { verifyLog } from './independent-verifier.ts'
 
-const FSCK = 'github.com/transparency-dev/tessera/cmd/fsck@v1.0.4'
-const TITLE = "Tessera's fsck"
+const MODULE = 'github.com/transparency-dev/tessera@v1.0.4'
+const FSCK = MODULE.replace('@', '/cmd/fsck@')
 const COUNT = 300
 const LAST = COUNT - 256
 const ACCEPTED = `Successfully fsck'd log with size ${COUNT}`
+const FILES = ['checkpoint', 'tile/0/000', `tile/0/001.p/${LAST}`, 'tile/1/000.p/1', 'tile/entries/000', `tile/entries/001.p/${LAST}`]
 
-describe.skipIf(!hasGo())(TITLE, () => {
-  let home: Home
+describe.skipIf(!hasGo("Tessera's fsck", '-m', MODULE))("Tessera's fsck", () => {
+  let directory: Directory
   let url: string
-  let keyFile: string
 
   beforeAll(async () => {
-    home = newHome()
-    const line = await home.start(['serve', '--port', '0', '--data', 'data', '--checkpoint-interval', '100ms']).line
-    url = /^stele listening on (http:\/\/\S+)$/.exec(line)?.[1] ?? `none in ${line}`
-    keyFile = join(home.folder, 'data', 'log.vkey')
-    for (const round of rounds()) await Promise.all(round.map(({ did, operation }) => post(`${url}/${did}`, operation)))
-    while ((await publishedSize(url)) < COUNT) await new Promise((resolve) => setTimeout(resolve, 50))
+    directory = await openDirectory()
+    ;({ url } = directory)
+    await fill(url)
   })
 
-  afterAll(() => home[Symbol.dispose]())
+  afterAll(() => directory[Symbol.asyncDispose]())
+
+  /**
+   * The line in which it gives its verdict. Its exit code is none: it ends with 0 whatever it found. And a worker that
+   * finds a bad tile stops taking from a queue as long as there are workers, so there are as many as tiles and more,
+   * or the program would wait for ever.
+   */
+  async function fsck(from: string): Promise<string> {
+    const { stderr } = await runGo(FSCK, `--storage_url=${from}/`, `--public_key=${join(directory.home.folder, 'data', 'log.vkey')}`, '--ui=false', '-N=16')
+    return /Successfully fsck'd log with size \d+|fsck failed: .*/.exec(stderr)?.[0] ?? stderr
+  }
 
   it('accepts the log that a directory serves', async () => {
     expect(await publishedSize(url)).toBe(COUNT)
-    expect(await fsck(url, keyFile)).toBe(ACCEPTED)
+    expect(await fsck(url)).toBe(ACCEPTED)
   })
 
   it('reads a log that the verifier without Go accepts too', async () => {
@@ -44,58 +50,84 @@ describe.skipIf(!hasGo())(TITLE, () => {
     expect(size).toBe(COUNT)
   })
 
-  it.each([
-    'checkpoint',
-    'tile/0/000',
-    `tile/0/001.p/${LAST}`,
-    'tile/1/000.p/1',
-    'tile/entries/000',
-    `tile/entries/001.p/${LAST}`,
-  ])('refuses it with a bit of %s flipped, as the verifier without Go does', async (path) => {
-    await using proxy = await flippingProxy(url, `/${path}`)
-    await expect(verifyLog(readFrom(proxy.url), await readKey(url))).rejects.toThrow(Error)
-    expect(proxy.flipped()).toBe(true)
-    expect(await fsck(proxy.url, keyFile)).toMatch(/^fsck failed: /)
+  it.each(FILES)('refuses it with a bit of %s flipped, as the verifier without Go does', async (path) => {
+    await using liar = await openLiar(url, flipBitOf(`/${path}`))
+    await expect(verifyLog(readFrom(liar.url), await readKey(url))).rejects.toThrow(Error)
+    expect(liar.lied()).toBe(true)
+    expect(await fsck(liar.url)).toMatch(/^fsck failed: /)
   })
 
   it('accepts it through the same proxy where nothing is flipped', async () => {
-    await using proxy = await flippingProxy(url, '/nothing')
-    expect(await fsck(proxy.url, keyFile)).toBe(ACCEPTED)
-    expect(proxy.flipped()).toBe(false)
+    await using liar = await openLiar(url, flipBitOf('/nothing'))
+    expect(await fsck(liar.url)).toBe(ACCEPTED)
+    expect(liar.lied()).toBe(false)
   })
 })
 
-/** Go, and new enough for Tessera. Says loudly where it is not. */
-function hasGo(): boolean {
-  const { stdout } = spawnSync('go', ['version'], { encoding: 'utf8' })
-  const [, major, minor] = /go(\d+)\.(\d+)/.exec(stdout ?? '') ?? []
-  const found = Number(major) > 1 || (Number(major) === 1 && Number(minor) >= 24)
-  if (!found) process.stderr.write(`\nSKIPPED, because there is no Go 1.24 or newer: ${TITLE}\n`)
-  return found
-}
+describe.skipIf(!hasGoFor('tessera', "Tessera's client"))("Tessera's client", () => {
+  let directory: Directory
+  let url: string
+  let key: string
+  let state: string
 
-/**
- * The line in which it gives its verdict. Its exit code is none: it ends with 0 whatever it found. And a worker that
- * finds a bad tile stops taking from a queue as long as there are workers, so there are as many as tiles and more,
- * or the program would wait for ever.
- */
-function fsck(url: string, keyFile: string): Promise<string> {
-  const args = ['run', FSCK, `--storage_url=${url}/`, `--public_key=${keyFile}`, '--ui=false', '-N=16']
-  return new Promise((resolve, reject) => {
-    const child = spawn('go', args, { stdio: ['ignore', 'ignore', 'pipe'], timeout: 300_000 })
-    let output = ''
-    child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()))
-    child.on('error', reject)
-    child.on('close', () => resolve(/Successfully fsck'd log with size \d+|fsck failed: .*/.exec(output)?.[0] ?? output))
+  beforeAll(async () => {
+    directory = await openDirectory()
+    ;({ url } = directory)
+    await fill(url)
+    key = await readKey(url)
+    state = join(directory.home.folder, 'tessera.checkpoint')
   })
-}
+
+  afterAll(() => directory[Symbol.asyncDispose]())
+
+  it('reads every entry with its proof', async () => {
+    const { root } = await verifyLog(readFrom(url), key)
+    expect(await runGo('./tessera', url, key, state)).toMatchObject({ code: 0, stdout: `${COUNT} entries under ${hexOf(root)}, consistent with ${COUNT}\n` })
+    expect(readFileSync(state, 'utf8')).toBe(await (await fetch(`${url}/checkpoint`)).text())
+  })
+
+  it.each(FILES)('refuses the log with a bit of %s flipped', async (path) => {
+    await using liar = await openLiar(url, flipBitOf(`/${path}`))
+    expect(await runGo('./tessera', liar.url, key, `${state}.none`)).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('refused: ') as string })
+    expect(liar.lied()).toBe(true)
+  })
+
+  it("proves that the log has only grown, and refuses another log's beginning and another key", async () => {
+    const before = COUNT
+    const newcomers = Array.from({ length: 256 }, (_, i) => makeIdentity([i % 4], i % 4, `newcomer-${i}.test`))
+    await Promise.all(newcomers.map(({ did, genesis }) => post(url, did, genesis)))
+    await untilPublished(url, before + newcomers.length)
+    const { size, root } = await verifyLog(readFrom(url), key)
+    const kept = readFileSync(state)
+    for (const path of ['/tile/0/001', '/tile/1/000.p/2']) {
+      await using liar = await openLiar(url, flipBitOf(path))
+      expect(await runGo('./tessera', liar.url, key, state)).toMatchObject({ code: 1, stdout: '' })
+      expect(liar.lied()).toBe(true)
+    }
+    expect(readFileSync(state)).toEqual(kept)
+    expect(await runGo('./tessera', url, key, state)).toMatchObject({ code: 0, stdout: `${size} entries under ${hexOf(root)}, consistent with ${before}\n` })
+
+    await using other = await openDirectory()
+    await Promise.all(newcomers.slice(0, 9).map(({ did, genesis }) => post(other.url, did, genesis)))
+    await untilPublished(other.url, 9)
+    writeFileSync(state, await (await fetch(`${other.url}/checkpoint`)).text())
+    expect(await runGo('./tessera', url, key, state)).toMatchObject({ code: 1, stdout: '' })
+    expect(await runGo('./tessera', url, await readKey(other.url), `${state}.none`)).toMatchObject({ code: 1, stdout: '' })
+  })
+})
 
 interface Submission {
   readonly did: string
   readonly operation: Operation
 }
 
-/** As many operations as the log shall have, in rounds: what a round says depends on the rounds before it only. */
+/** Submits as many operations as the log shall have, and waits for their checkpoint. */
+async function fill(url: string): Promise<void> {
+  for (const round of rounds()) await Promise.all(round.map(({ did, operation }) => post(url, did, operation)))
+  await untilPublished(url, COUNT)
+}
+
+/** The operations in rounds: what a round says depends on the rounds before it only. */
 function rounds(): Submission[][] {
   const people = Array.from({ length: 200 }, (_, i) => makeIdentity([i % 4, 4 + (i % 4)], i % 4, `resident-${i}.test`))
   const updates = people.slice(0, 80).map(({ did, genesis }, i) => ({ did, operation: makeUpdate(genesis.cid, 4 + (i % 4), [i % 4], `moved-${i}.test`) }))
@@ -104,59 +136,6 @@ function rounds(): Submission[][] {
   return [people.map(({ did, genesis }) => ({ did, operation: genesis })), updates, [...recoveries, ...ends]]
 }
 
-async function post(url: string, operation: Operation): Promise<void> {
-  const response = await fetch(url, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: renderJson(operation.value) })
-  if (response.status !== 200) throw new Error(`${response.status}: ${await response.text()}`)
-}
-
-async function publishedSize(url: string): Promise<number> {
-  const [, size] = (await (await fetch(`${url}/checkpoint`)).text()).split('\n')
-  return Number(size)
-}
-
-async function readKey(url: string): Promise<string> {
-  return (await (await fetch(`${url}/log/vkey`)).text()).trimEnd()
-}
-
-function readFrom(url: string): Read {
-  return async (path) => {
-    const response = await fetch(`${url}/${path}`)
-    return response.ok ? new Uint8Array(await response.arrayBuffer()) : null
-  }
-}
-
-interface Proxy extends AsyncDisposable {
-  readonly url: string
-  /** Whether the file was asked for. */
-  flipped(): boolean
-}
-
-/** The directory, with a bit of one file flipped. */
-async function flippingProxy(to: string, path: string): Promise<Proxy> {
-  let flipped = false
-  const server = createServer((request, response) => {
-    void (async () => {
-      const answer = await fetch(to + request.url)
-      const body = Buffer.from(await answer.arrayBuffer())
-      // Within the first entry of a bundle: not in the length of one, which would be another kind of failure.
-      const at = Math.min(100, Math.floor(body.length / 2))
-      if (answer.ok && request.url === path) {
-        body[at] = (body[at] ?? 0) ^ 1
-        flipped = true
-      }
-      response.writeHead(answer.status).end(body)
-    })()
-  })
-  await new Promise<void>((resolve) => {
-    server.listen(0, '127.0.0.1', resolve)
-  })
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    flipped: () => flipped,
-    [Symbol.asyncDispose]: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve())
-        server.closeAllConnections()
-      }),
-  }
+function hexOf(root: string): string {
+  return hex.encode(new Uint8Array(Buffer.from(root, 'base64')))
 }

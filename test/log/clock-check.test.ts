@@ -2,12 +2,12 @@ import { describe, expect, it } from 'vitest'
 import { clockFault, type ClockReading } from '../../src/log/clock-check.ts'
 
 const SKEW_MS = 10_000
-const FIRST: ClockReading = { database: 1_700_000_000_000, machine: 1_700_000_000_000, monotonic: 500 }
+const FIRST: ClockReading = { database: 1_700_000_000_000, machine: 1_700_000_000_000, monotonic: 500, witnesses: [] }
 
 /** What the clocks show `ms` later, where some of them are wrong by so much. */
 function later(ms: number, wrong: Partial<ClockReading> = {}): ClockReading {
-  const { database = 0, machine = 0, monotonic = 0 } = wrong
-  return { database: FIRST.database + ms + database, machine: FIRST.machine + ms + machine, monotonic: FIRST.monotonic + ms + monotonic }
+  const { database = 0, machine = 0, monotonic = 0, witnesses = [] } = wrong
+  return { witnesses: witnesses.map((offset) => FIRST.machine + ms + offset), database: FIRST.database + ms + database, machine: FIRST.machine + ms + machine, monotonic: FIRST.monotonic + ms + monotonic }
 }
 
 describe('the check of the clocks', () => {
@@ -43,6 +43,16 @@ describe('the check of the clocks', () => {
   it('takes the first reading as it is, so that a start by hand ends the refusal', () => {
     const jumped = later(0, { database: 86_400_000, machine: 86_400_000 })
     expect(clockFault(jumped, jumped, SKEW_MS)).toBeNull()
+  })
+
+  it('refuses a time that every witness contradicts, whichever way, and says so', () => {
+    expect(clockFault(later(5_000, { witnesses: [20_000, 30_000] }), FIRST, SKEW_MS)).toMatch(/^this machine's clock is 20\.0 s behind the times that the witnesses state/)
+    expect(clockFault(later(5_000, { witnesses: [-20_000, 30_000] }), FIRST, SKEW_MS)).toMatch(/^this machine's clock is 20\.0 s ahead of/)
+    expect(clockFault(later(5_000, { witnesses: [SKEW_MS + 1] }), FIRST, SKEW_MS)).not.toBeNull()
+  })
+
+  it('lets no witness stop the log by a wrong time while another has the right one', () => {
+    expect(clockFault(later(5_000, { witnesses: [86_400_000, -86_400_000, SKEW_MS] }), FIRST, SKEW_MS)).toBeNull()
   })
 
   it('refuses a machine that slept while its steady clock stood still', () => {

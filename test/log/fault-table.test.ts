@@ -3,14 +3,20 @@
 
 import { writeFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { formatNote } from '../../src/core/tlog/note.ts'
+import { openUnderPolicy } from '../../src/core/tlog/policy.ts'
+import { parseAddCheckpoint } from '../../src/core/tlog/witness-request.ts'
 import { createLog } from '../../src/log/create-log.ts'
 import { openGuard } from '../../src/log/guard.ts'
+import { Witnesses } from '../../src/log/witnesses.ts'
 import { LogExistsError, StalePublicationError, type Store } from '../../src/storage/store.ts'
 import { memoryStore } from '../../src/storage/memory.ts'
 import { interfereStore, Life, type GuardCall, type StoreCall } from '../support/interfere.ts'
 import { person } from '../support/people.ts'
-import { newScene, type Scene, type Trouble } from '../support/scene.ts'
-import { newLog, openWriter, ORIGIN, START_MS } from '../support/writer.ts'
+import { checkNotes, newScene, type Scene, type Trouble } from '../support/scene.ts'
+import { newLog, openWriter, ORIGIN, START_MS, TEST_KEY } from '../support/writer.ts'
+import { askFakes, fakeWitness, handClock, policyOf, settle, type FakeWitness } from '../support/fake-witness.ts'
+import { naiveLeafHash } from '../support/naive-tree.ts'
 
 const [a, b, c, d] = [person('fault a'), person('fault b'), person('fault c'), person('fault d')]
 const theft = a.update(a.genesis, { key: 2, handle: 'thief' })
@@ -257,6 +263,138 @@ describe('the fault table', () => {
         await finish()
       })
     }
+  }
+})
+
+describe('a publication that witnesses have to see', () => {
+  const STEPS = [
+    'before guard last',
+    'after guard last',
+    'before head',
+    'after head',
+    'before tiles',
+    'after tiles',
+    'before guard record',
+    'after guard record',
+    'before tiles', // for alice's proof
+    'before tiles', // for bob's
+    'after tiles',
+    'after tiles',
+    'before alice is asked',
+    'before bob is asked',
+    'after alice is asked',
+    'before publish',
+    'after publish',
+    'after bob is asked', // late: his cosignature joins what is published
+    'before publication',
+    'after publication',
+    'before publish',
+    'after publish',
+  ]
+  let onStep: (step: string) => void
+  let fakes: FakeWitness[]
+  let merged: Promise<void>
+  let scene: Scene
+
+  beforeEach(async () => {
+    onStep = () => undefined
+    fakes = ['alice', 'bob'].map((name) => fakeWitness(name, [TEST_KEY], () => START_MS))
+    const policy = policyOf([TEST_KEY], fakes, 'group all any alice bob\nquorum all')
+    const ask = askFakes(fakes)
+    scene = await newScene(
+      (store, guard, life) =>
+        new Witnesses({
+          policy, keys: [TEST_KEY], rates: new Map(), failOpen: false, store, clock: handClock(START_MS), lastSigned: () => guard.last().size, keepAlarm: () => 'a file', log: () => undefined,
+          async ask(url, body, signal) {
+            const name = /alice|bob/.exec(url)?.[0] ?? ''
+            onStep(`before ${name} is asked`)
+            await life.go()
+            const reply = await ask(url, body, signal)
+            if (name === 'bob') await merged
+            onStep(`after ${name} is asked`)
+            await life.go()
+            return reply
+          },
+        }),
+    )
+    merged = Promise.resolve()
+  })
+  afterEach(() => scene[Symbol.dispose]())
+
+  const trouble: Trouble = {
+    store: { before: (call) => onStep(`before ${call}`), after: (call) => onStep(`after ${call}`) },
+    guard: { before: (call) => onStep(`before guard ${call}`), after: (call) => onStep(`after guard ${call}`) },
+  }
+
+  async function begin(): Promise<void> {
+    await scene.restart(trouble)
+    expect(await scene.submit(a.did, a.genesis)).toBe(0)
+    expect(await scene.publish()).toBeNull()
+    await settle()
+    await check()
+    expect(await scene.submit(b.did, b.genesis)).toBe(1)
+  }
+
+  // What is published has been seen by somebody; what anybody has seen is of the one log that there is.
+  async function check(): Promise<void> {
+    await scene.check()
+    const notes = fakes.flatMap(({ requests }) => requests.map((body) => formatNote(parseAddCheckpoint(body).note)))
+    const rows = await scene.remains.store.entries(0, Number.MAX_SAFE_INTEGER)
+    checkNotes(notes, scene.remains, rows.map((row) => naiveLeafHash(row.entry)))
+    const publication = await scene.remains.store.publication()
+    const policy = policyOf([TEST_KEY], fakes, 'group all any alice bob\nquorum all')
+    if (publication !== null && publication.size > 0) openUnderPolicy(publication.note, policy)
+  }
+
+  // Bob answers when the checkpoint is published already, and the publication ends when his cosignature is there.
+  async function publish(steps: string[], each: (step: string, n: number) => void): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    merged = promise
+    onStep = (step) => {
+      if (step === 'after publish') resolve()
+      steps.push(step)
+      each(step, steps.length - 1)
+    }
+    void scene.publish()
+    await settle()
+    resolve()
+    await settle()
+    onStep = () => undefined
+  }
+
+  it('has no other steps', async () => {
+    await begin()
+    const steps: string[] = []
+    await publish(steps, () => undefined)
+    expect(steps).toEqual(STEPS)
+    expect((await scene.remains.store.publication())?.note.match(/^\u2014/gm)).toHaveLength(3)
+  })
+
+  for (const [fatal, step] of STEPS.entries()) {
+    it(`keeps every promise when its process dies ${step} (step ${fatal + 1})`, async () => {
+      await begin()
+      await publish([], (_step, n) => n === fatal && scene.life.end())
+      expect(scene.life.ended).toBe(true)
+      await check()
+      await scene.restart(trouble)
+      expect(await scene.submit(c.did, c.genesis)).toBe(2)
+      expect(await scene.publish()).toBeNull()
+      await settle()
+      await check()
+      expect(fakes.map((fake) => fake.latest(ORIGIN)?.size)).toEqual([3, 3])
+      expect((await scene.remains.store.publication())?.note.match(/^\u2014/gm)).toHaveLength(3)
+    })
+
+    it(`keeps every promise when it fails ${step} (step ${fatal + 1}) and its process goes on`, async () => {
+      await begin()
+      await publish([], (_step, n) => fail(n === fatal))
+      await check()
+      expect(await scene.submit(c.did, c.genesis)).toBe(2)
+      expect(await scene.publish()).toBeNull()
+      await settle()
+      await check()
+      expect(fakes.map((fake) => fake.latest(ORIGIN)?.size)).toEqual([3, 3])
+    })
   }
 })
 

@@ -7,6 +7,8 @@ import { interfereStore, Life, type StoreInterference } from '../support/interfe
 import { person } from '../support/people.ts'
 import { newLog, openWriter, type Remains, type Writer } from '../support/writer.ts'
 
+const WAIT = { timeout: 30_000, interval: 5 }
+
 describe('following a database', () => {
   let remains: Remains & Disposable
   let writer: Writer
@@ -107,6 +109,26 @@ describe('following a database', () => {
     await expect(follow(new Tip({ durable: 1, published: 0 }))).rejects.toThrow(HeadBehindError)
     expect(notice).toBeNull()
     await expect(follow(new Tip(), {}, memoryStore())).rejects.toThrow(HeadBehindError)
+  })
+
+  it('lets somebody look ahead before the tip moves, and does not move it where that fails', async () => {
+    await grow('a')
+    const tip = new Tip()
+    const seen: [number, number][] = []
+    let fails = true
+    const ahead = async (size: number): Promise<void> => {
+      seen.push([size, tip.durable])
+      if (fails) throw new Error('not now')
+    }
+    const ended = followHead({ store: remains.store, tip, ahead, log: (_level, _fields, words) => lines.push(words) }, stop.signal)
+    await expect.poll(() => lines[0], WAIT).toBe('the head of the log cannot be read')
+    expect([seen[0], tip.durable]).toEqual([[1, 0], 0])
+    fails = false
+    await grow('b')
+    await expect.poll(() => tip.durable, WAIT).toBe(2)
+    expect(seen.find(([size]) => size === 2)?.[1]).toBeLessThan(2)
+    stop.abort()
+    await ended
   })
 
   it('does not mistake an answer that was on its way for a database that went back', async () => {

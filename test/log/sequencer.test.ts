@@ -1,10 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { DirectoryError } from '../../src/core/errors.ts'
 import { findSigner } from '../../src/core/plc/signature.ts'
 import { WRITER_LIMITS } from '../../src/log/limits.ts'
 import { UNOBSERVED } from '../../src/log/ports.ts'
 import { SubmissionPool, UnavailableError } from '../../src/log/pool.ts'
 import { runSequencer } from '../../src/log/sequencer.ts'
-import type { Store } from '../../src/storage/store.ts'
+import type { Append, Store } from '../../src/storage/store.ts'
 import { Tip } from '../../src/storage/tip.ts'
 import { interfereStore, Life } from '../support/interfere.ts'
 import { person } from '../support/people.ts'
@@ -80,13 +81,16 @@ describe('several processes on one database', () => {
   let second: SubmissionPool
   let secondTip: Tip
   let ended: Promise<void>
+  let told: unknown[]
   beforeEach(async () => {
     remains = await newLog()
+    told = []
     // A second one without the guard: it accepts and does not sign.
     second = new SubmissionPool({ maxSubmissions: 10 })
     secondTip = new Tip()
     const verify: Parameters<typeof runSequencer>[0]['verify'] = async (questions) => questions.map((question) => (question === null ? undefined : findSigner(question)))
-    ended = runSequencer({ store: remains.store, tip: secondTip, pool: second, verify, clock: remains.clock, maxClockSkewMs: 10_000, observer: UNOBSERVED, log: () => undefined })
+    const appended = ({ from, to, entries }: Append): unknown => told.push({ from: from.size, to: to.size, dids: entries.map((row) => row.did), known: secondTip.durable })
+    ended = runSequencer({ store: remains.store, tip: secondTip, pool: second, verify, clock: remains.clock, maxClockSkewMs: 10_000, appended, observer: UNOBSERVED, log: () => undefined })
   })
   afterEach(async () => {
     second.close()
@@ -106,6 +110,17 @@ describe('several processes on one database', () => {
     await expect(writer.submit(p.did, recovery)).rejects.toThrow(/does not match the most recent operation/)
     expect(await writer.submit(p.did, recovery)).toEqual({ index: 2 })
     await writer.check()
+  })
+
+  it('say what they wrote, and nothing else, before the tip moves and before anybody is answered', async () => {
+    const p = person('told')
+    const answered = second.submit(p.did, p.genesis, 0).then((accepted) => told.push(accepted))
+    await answered
+    const wrote = { from: 0, to: 1, dids: [p.did], known: 0 }
+    expect([told, secondTip.durable]).toEqual([[wrote, { index: 0 }], 1])
+    await second.submit(p.did, p.genesis, 1)
+    await expect(second.submit(p.did, p.update(p.update(p.genesis)), 1)).rejects.toThrow(DirectoryError)
+    expect(told).toHaveLength(2)
   })
 
   it('are not mistaken for a database that went back by one that looks for its round meanwhile', async () => {

@@ -62,7 +62,7 @@ describe('the signer', () => {
       await using writer = await openWriter({ ...other, store })
       for (const p of people) await writer.submit(p.did, p.genesis)
     }
-    await store.setSigner((await store.head())?.guardId ?? '', { guardId: (await guardIdNow()) ?? '', vkeys: [] })
+    await store.setSigner((await store.head())?.guardId ?? '', { guardId: (await guardIdNow()) ?? '', vkeys: KEYS.map(formatVerifierKey) })
     other[Symbol.dispose]()
     return store
   }
@@ -134,9 +134,10 @@ describe('the signer', () => {
 
     it('is taken over by nobody where a third guard is recorded, and changes nothing', async () => {
       const handOver = handed()
-      await remains.store.setSigner(handOver.from, { guardId: 'third', vkeys: ['kept'] })
+      const vkeys = KEYS.map(formatVerifierKey)
+      await remains.store.setSigner(handOver.from, { guardId: 'third', vkeys })
       await expect(takeOver(remains.store, KEYS, newPath, handOver)).rejects.toThrow(StaleSignerError)
-      expect(await remains.store.head()).toMatchObject({ guardId: 'third', vkeys: ['kept'] })
+      expect(await remains.store.head()).toMatchObject({ guardId: 'third', vkeys })
       await expect(openWriter({ ...remains, guardPath: newPath })).rejects.toThrow(/names another guard/)
     })
 
@@ -213,7 +214,8 @@ describe('the signer', () => {
       for (const given of [note.replaceAll(ORIGIN, 'another.test/log'), note.replace('\n1\n', '\n2\n'), 'no note']) {
         await expect(adopt([given])).rejects.toThrow(DirectoryError)
       }
-      await expect(adoptSigner(remains.store, [other], newPath, ORIGIN, 'adopted', [])).rejects.toThrow(DirectoryError)
+      await expect(adoptSigner(remains.store, [other], newPath, ORIGIN, 'adopted', [])).rejects.toThrow(OpenLogError)
+      await expect(adoptSigner(remains.store, [...KEYS, other], newPath, ORIGIN, 'adopted', [])).rejects.toThrow(OpenLogError)
       await expect(adopt([], 'adopted', await regrown(a))).rejects.toThrow(/nothing that a new guard could remember/)
       expect(existsSync(newPath)).toBe(false)
       await grow(remains, c)

@@ -2,6 +2,7 @@ import { copyFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { DirectoryError } from '../../src/core/errors.ts'
 import { RECOVERY_WINDOW_MS } from '../../src/core/plc/chain.ts'
+import { formatVerifierKey } from '../../src/core/tlog/note.ts'
 import { HeadBehindError } from '../../src/log/follow-head.ts'
 import { UnavailableError } from '../../src/log/pool.ts'
 import { memoryStore, type FaultPoint } from '../../src/storage/memory.ts'
@@ -207,7 +208,7 @@ describe('opening a log', () => {
 
     const grownWith = async (...people: readonly Person[]): Promise<Store> => {
       const store = memoryStore({ now: () => START_MS })
-      await store.create({ origin: ORIGIN, guardId, vkeys: [] })
+      await store.create({ origin: ORIGIN, guardId, vkeys: remains.keys.map(formatVerifierKey) })
       copyFileSync(`${remains.guardPath}.first`, `${remains.guardPath}.other`)
       await using other = await openWriter({ ...remains, store, guardPath: `${remains.guardPath}.other` })
       for (const p of people) await other.submit(p.did, p.genesis)

@@ -4,10 +4,10 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { base64url, concatBytes } from '../../src/core/encoding/text.ts'
 import { verdictOf } from '../../src/core/errors.ts'
-import { parseDidKey, type Curve } from '../../src/core/plc/did-key.ts'
+import { multikeyCurve, parseDidKey, type Curve } from '../../src/core/plc/did-key.ts'
 import { findSigner, type SignatureQuestion } from '../../src/core/plc/signature.ts'
 import { findBackEnds, libsecp256k1, noble, openssl, type BackEnd, type BackEnds } from '../../src/native/back-ends.ts'
-import { signerFinder } from '../../src/native/find-signer.ts'
+import { curveFinder, signerFinder } from '../../src/native/find-signer.ts'
 import { testKey } from '../support/identities.ts'
 import { publishedQuestions, ownQuestions } from '../support/signature-questions.ts'
 import { bytesOf, derOf, didKey, hybrid, numberOf, publicKeyOf, spell } from '../support/signature-cases.ts'
@@ -41,6 +41,27 @@ describe('every back end', () => {
     expect(questions.length).toBeGreaterThan(40)
     for (const question of questions) expectSame(question)
     expect(new Set(questions.map(findSigner)).size).toBeGreaterThan(2)
+  })
+
+  it('says of any text as the core does which curve its key is of', () => {
+    const someKey = fc.constantFrom(...[0, 1, 2, 3].map((i) => testKey(i).did))
+    const bytes = fc.tuple(fc.integer({ min: 0, max: 8 }), fc.uint8Array({ minLength: 31, maxLength: 33 })).map(([head, rest]) => Uint8Array.of(head, ...rest))
+    const text = fc.oneof(
+      someKey,
+      fc.tuple(someKey, fc.nat(60), fc.constantFrom('', '1', 'z', '0', 'é')).map(([key, at, put]) => key.slice(0, at) + put + key.slice(at + 1)),
+      fc.tuple(fc.constantFrom(...CURVES), bytes).map(([curve, key]) => didKey(curve, key)),
+      fc.string(),
+    )
+    const seen = new Set<unknown>()
+    fc.assert(
+      fc.property(text, (key) => {
+        const curve = multikeyCurve(key)
+        seen.add(curve)
+        for (const [name, backEnds] of COMBINATIONS) expect([name, curveFinder(backEnds)(key)]).toEqual([name, curve])
+      }),
+      { numRuns: 300 },
+    )
+    expect(seen).toEqual(new Set([null, ...CURVES]))
   })
 
   it('says of any 33 bytes as the core does whether they are a point', () => {

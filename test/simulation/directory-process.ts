@@ -2,16 +2,18 @@
 
 import { DirectoryError } from '../../src/core/errors.ts'
 import type { Operation } from '../../src/core/plc/operation.ts'
-import type { SigningKey } from '../../src/core/tlog/note.ts'
 import { ContradictionError } from '../../src/log/consistency.ts'
 import { followHead, HeadBehindError } from '../../src/log/follow-head.ts'
-import { GuardError } from '../../src/log/guard.ts'
+import { GuardError, type Guard } from '../../src/log/guard.ts'
 import { OpenLogError, openLog } from '../../src/log/open-log.ts'
 import { UNOBSERVED, type Clock, type WriterObserver } from '../../src/log/ports.ts'
 import { SubmissionPool } from '../../src/log/pool.ts'
 import { publishOnce, runPublisher } from '../../src/log/publisher.ts'
 import { runSequencer, type SequencerPorts } from '../../src/log/sequencer.ts'
 import { submitTo } from '../../src/log/submit.ts'
+import { parseAddCheckpoint } from '../../src/core/tlog/witness-request.ts'
+import { formatNote, type SigningKey } from '../../src/core/tlog/note.ts'
+import { Witnesses } from '../../src/log/witnesses.ts'
 import type { Store } from '../../src/storage/store.ts'
 import { Tip } from '../../src/storage/tip.ts'
 import { interfereGuard, Life } from '../support/interfere.ts'
@@ -20,6 +22,7 @@ import type { Database } from './database.ts'
 import type { GuardDisk } from './guard-disk.ts'
 import type { Network } from './network.ts'
 import { MAX_SKEW_MS, Violation, type Oracle } from './oracle.ts'
+import type { WitnessTown } from './witnesses.ts'
 import type { World } from './world.ts'
 
 /** A machine's clock: how far it is ahead, milliseconds. */
@@ -34,6 +37,8 @@ export interface Site {
   readonly network: Network
   readonly oracle: Oracle
   readonly keys: readonly SigningKey[]
+  /** null for a log without witnesses. */
+  readonly witnesses: WitnessTown | null
   /** Answers signature questions. Default: from memory. */
   readonly verify?: SequencerPorts['verify']
 }
@@ -109,9 +114,12 @@ export async function startProcess(site: Site, name: string, machine: Machine, d
     const stopFollower = new AbortController()
     const tip = guard === null ? await readTip(store) : await openLog(store, keys, guard)
     const endings: Promise<void>[] = []
+    let witnesses: Witnesses | null = null
     if (guard !== null) {
-      const ports = { store, tip, guard, keys, intervalMs: CHECKPOINT_INTERVAL_MS, clock, observer: UNOBSERVED, log }
-      await publishOnce(ports)
+      witnesses = opened === null || site.witnesses === null ? null : openWitnesses(site, site.witnesses, store, guard, opened, clock, life)
+      const ports = { store, tip, guard, keys, intervalMs: CHECKPOINT_INTERVAL_MS, clock, observer: UNOBSERVED, log, witnesses }
+      if (witnesses === null) await publishOnce(ports)
+      else await witnesses.ask(await store.publication())
       endings.push(runPublisher(ports, stopPublisher.signal))
     }
     const pool = new SubmissionPool({ maxSubmissions: MAX_SUBMISSIONS })
@@ -127,7 +135,7 @@ export async function startProcess(site: Site, name: string, machine: Machine, d
         if (world.random.oneIn(3)) await world.sleep(world.random.below(40))
         return questions.map((question) => (question === null ? undefined : recall(question)))
       })
-    const sequenced = runSequencer({ store, tip, pool, verify, clock, maxClockSkewMs: MAX_SKEW_MS, observer, log })
+    const sequenced = runSequencer({ store, tip, pool, verify, clock, maxClockSkewMs: MAX_SKEW_MS, witnessTimes: () => witnesses?.times() ?? [], observer, log })
     endings.push(sequenced, followHead({ store, tip, log }, stopFollower.signal))
 
     const submit = submitTo(pool, tip, clock)
@@ -158,6 +166,7 @@ export async function startProcess(site: Site, name: string, machine: Machine, d
         stopPublisher.abort()
         stopFollower.abort()
         await Promise.allSettled(endings)
+        await witnesses?.stop()
         crash()
       },
     }
@@ -165,6 +174,29 @@ export async function startProcess(site: Site, name: string, machine: Machine, d
     crash()
     throw error
   }
+}
+
+// What is sent to a witness has left the signer, whatever becomes of it.
+function openWitnesses({ oracle, keys }: Site, { policy, ask }: WitnessTown, store: Store, guard: Guard, opened: Guard, clock: Clock, life: Life): Witnesses {
+  return new Witnesses({
+    policy, keys, rates: new Map(), failOpen: false, store, clock, lastSigned: () => guard.last().size,
+    async ask(url, body, signal) {
+      await life.go()
+      if (body !== null) await oracle.signed(formatNote(parseAddCheckpoint(body).note), opened.last())
+      try {
+        const reply = await ask(url, body, signal)
+        oracle.saw(`witnesses answered ${reply.status}`)
+        return reply
+      } finally {
+        await life.go()
+      }
+    },
+    keepAlarm() {
+      oracle.saw('alarms')
+      return 'nowhere'
+    },
+    log: () => undefined,
+  })
 }
 
 /** A reason to stop for ever that this simulation never gives: its database never goes back, its guard is never old. */

@@ -1,8 +1,9 @@
 // What must hold after every step, whatever happens: promises to clients, the growth of the log, the rules of identities.
 
-import { createPublicKey, verify } from 'node:crypto'
+import { createPublicKey, verify, type KeyObject } from 'node:crypto'
 import { decodeEntry } from '../../src/core/entry.ts'
 import type { VerifierKey } from '../../src/core/tlog/note.ts'
+import type { Policy } from '../../src/core/tlog/policy.ts'
 import type { SignedHead } from '../../src/log/guard.ts'
 import type { Append, Store } from '../../src/storage/store.ts'
 import type { Tip } from '../../src/storage/tip.ts'
@@ -35,12 +36,18 @@ export class Oracle {
   readonly #acknowledged = new Map<string, { readonly did: string; readonly index: number }>()
   /** For each operation that undid others: sizes of the log that its sender may have seen. */
   readonly #seenSizes = new Map<string, number>()
+  /** Texts of checkpoints that have left the signer. */
+  readonly #signed = new Set<string>()
+  readonly #policy: Policy | null
   #published = 0
+  #note = ''
   #lastNative = -Infinity
 
-  constructor(store: Store, keys: readonly VerifierKey[]) {
+  /** `policy`: what every published checkpoint but the first has to meet; null for nothing. */
+  constructor(store: Store, keys: readonly VerifierKey[], policy: Policy | null) {
     this.#store = store
     this.#keys = keys
+    this.#policy = policy
   }
 
   /** Entries in the log. */
@@ -124,9 +131,11 @@ export class Oracle {
 
   /** A note has left the signer, whose guard remembered `guarded`. */
   async signed(note: string, guarded: SignedHead): Promise<void> {
-    this.saw('signed')
-    const { size, root } = this.#open(note)
-    this.check(guarded.size === size && equal(guarded.root, root), `size ${size} was signed while the guard remembered ${guarded.size}`)
+    const { text, size, root } = this.#open(note)
+    const isNew = !this.#signed.has(text)
+    this.check(!isNew || (guarded.size === size && equal(guarded.root, root)), `size ${size} was signed while the guard remembered ${guarded.size}`)
+    if (isNew) this.saw('signed')
+    this.#signed.add(text)
     await this.look()
     this.check(size <= this.size, `size ${size} was signed and ${this.size} entries are durable`)
     this.check(equal(root, this.#rootAt(size)), `another root was signed at size ${size}`)
@@ -160,6 +169,8 @@ export class Oracle {
     this.#published = publication.size
     this.check(publication.size <= this.size, 'more is published than is durable')
     this.check(equal(publication.root, this.#rootAt(publication.size)), 'another root is published')
+    if (publication.note !== this.#note && publication.size > 0) this.#witnessed(publication.note)
+    this.#note = publication.note
   }
 
   /** Looks at everything, from the beginning. */
@@ -208,13 +219,30 @@ export class Oracle {
   }
 
   // A checkpoint as its format says, checked by another library than that which signed it.
-  #open(note: string): SignedHead {
-    const [, text = '', name = '', size = '', root = '', signer = '', signature = ''] = /^((.+)\n(\d+)\n(.{44})\n)\n— (\S+) (\S+)\n$/.exec(note) ?? []
+  #open(note: string): SignedHead & { readonly text: string } {
+    const [, text = '', name = '', size = '', root = '', signer = '', signature = ''] = /^((.+)\n(\d+)\n(.{44})\n)\n— (\S+) (\S+)\n(?:— .+\n)*$/.exec(note) ?? []
     const [key] = this.#keys
     this.check(key !== undefined && name === key.name && signer === key.name, `a note is not the log's: ${note}`)
-    const publicKey = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x: Buffer.from(key.publicKey).toString('base64url') }, format: 'jwk' })
-    this.check(verify(null, Buffer.from(text), publicKey, Buffer.from(signature, 'base64').subarray(4)), `a note is not signed: ${note}`)
-    return { size: Number(size), root: Buffer.from(root, 'base64') }
+    this.check(verify(null, Buffer.from(text), publicKeyOf(key), Buffer.from(signature, 'base64').subarray(4)), `a note is not signed: ${note}`)
+    return { text, size: Number(size), root: Buffer.from(root, 'base64') }
+  }
+
+  // Two different witnesses of the policy have signed it, with a time, and nobody's signature is wrong.
+  #witnessed(note: string): void {
+    if (this.#policy === null) return
+    const [text = '', lines = ''] = note.split('\n\n')
+    const seen = new Set<string>()
+    for (const line of lines.trimEnd().split('\n').slice(1)) {
+      const [, name = '', encoded = ''] = line.split(' ')
+      const blob = Buffer.from(encoded, 'base64')
+      const witness = this.#policy.witnesses.find(({ key }) => key.name === name && key.id === blob.subarray(0, 4).toString('hex'))
+      this.check(witness !== undefined, `a stranger has cosigned: ${note}`)
+      const message = `cosignature/v1\ntime ${blob.readBigUInt64BE(4)}\n${text}\n`
+      this.check(verify(null, Buffer.from(message), publicKeyOf(witness.key), blob.subarray(12)), `a cosignature is wrong: ${note}`)
+      seen.add(name)
+    }
+    this.check(seen.size >= 2, `it was published with ${seen.size} cosignatures: ${note}`)
+    this.saw(seen.size === 2 ? 'seen by two' : 'seen by three')
   }
 
   #rootAt(size: number): Uint8Array {
@@ -222,6 +250,10 @@ export class Oracle {
     this.#roots.set(size, root)
     return root
   }
+}
+
+function publicKeyOf({ publicKey }: VerifierKey): KeyObject {
+  return createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x: Buffer.from(publicKey).toString('base64url') }, format: 'jwk' })
 }
 
 function isRefusal(judgement: Judgement): boolean {

@@ -26,6 +26,13 @@ const OFTEN: Sightings = {
   'refused MISORDERED': 1_000,
   'refused RATE_LIMITED': 300,
   'refused STALE_PREV': 80,
+  // of the seeds that have witnesses
+  'seen by two': 300,
+  'seen by three': 300,
+  'witnesses answered 409': 150,
+  'witnesses answered 422': 5,
+  'witnesses down': 30,
+  alarms: 30,
 }
 const only = process.env['STELE_SEED']
 

@@ -12,6 +12,7 @@ import { inEffect, judge } from './model.ts'
 import { Network } from './network.ts'
 import { Oracle, Violation, type Sightings } from './oracle.ts'
 import { live, post, type Town } from './people.ts'
+import { WitnessTown } from './witnesses.ts'
 import { BEGINNING_MS, World } from './world.ts'
 
 const ORIGIN = 'simulation.test/log'
@@ -19,6 +20,8 @@ const KEYS = [makeSigningKey(ORIGIN, KEY_TYPES.ed25519, new Uint8Array(32).fill(
 const WEEK_MS = 7 * 86_400_000
 /** More steps than any simulation needs: one that gets here hangs. */
 const MOST_STEPS = 200_000
+/** One seed in so many has witnesses. */
+const WITNESSED = 5
 /** Steps between two looks at everything. */
 const WHOLE_EVERY = 2_000
 
@@ -39,11 +42,12 @@ export async function simulate(seed: number): Promise<Outcome> {
   const world = new World(seed)
   const database = new Database(world)
   const network = new Network(world)
-  const oracle = new Oracle(database.store, KEYS)
+  const witnesses = seed % WITNESSED === 0 ? new WitnessTown(world, network, KEYS) : null
+  const oracle = new Oracle(database.store, KEYS, witnesses?.policy ?? null)
   // Few seeds pay for a real file and real signatures.
   using disk = guardDisk(seed % 10 === 0 ? 'file' : 'memory', ORIGIN, 'guard', { size: 0, root: EMPTY_ROOT })
   const verify: Site['verify'] = async (questions) => questions.map((question) => (question === null ? undefined : findSigner(question)))
-  const site: Site = { world, database, network, oracle, keys: KEYS, ...(seed % 25 === 0 ? { verify } : {}) }
+  const site: Site = { world, database, network, oracle, keys: KEYS, witnesses, ...(seed % 25 === 0 ? { verify } : {}) }
   const town: Town = { world, network, oracle, sent: new Map(), victims: 0, busy: true }
   await database.store.create({ origin: ORIGIN, guardId: disk.id, vkeys: KEYS.map(formatVerifierKey) })
 
@@ -115,6 +119,8 @@ async function story(town: Town, site: Site, fleet: Fleet): Promise<void> {
   await world.sleep(WEEK_MS + 1000)
   fleet.open()
   await everybodyCanUpdate(town)
+  // A quorum may be missed at the very end by one slow message: in peace it is met soon after.
+  if (site.witnesses !== null) await world.sleep(60_000)
   await fleet.close()
   const publication = await database.store.publication()
   // Where several accept, one may do so after the signer has stopped.
@@ -134,6 +140,7 @@ async function trouble(site: Site, fleet: Fleet, moments: number): Promise<void>
   const { random } = world
   for (let moment = 0; moment < moments; moment++) {
     await world.sleep(random.below(12_000))
+    site.witnesses?.trouble(oracle, ORIGIN)
     switch (random.below(10)) {
       case 0:
       case 1:
@@ -170,8 +177,9 @@ async function trouble(site: Site, fleet: Fleet, moments: number): Promise<void>
 }
 
 // The end of all trouble: clocks are right, and whoever has refused them is started again.
-function calm({ database, network }: Site, fleet: Fleet): void {
+function calm({ database, network, witnesses }: Site, fleet: Fleet): void {
   database.weather = 'calm'
+  witnesses?.calm()
   network.lossy = 50
   for (const clock of [database, ...fleet.machines]) clock.clockOffsetMs = 0
   for (const process of fleet.running) process.crash()

@@ -14,6 +14,7 @@ import {
   type EntryRow,
   type Head,
   type Store,
+  type StoredEntry,
 } from '../../src/storage/store.ts'
 import { naiveLeafHash, naiveRoot } from '../support/naive-tree.ts'
 import { didNamed, entryNamed, plain, round, type Draft } from './rows.ts'
@@ -63,6 +64,23 @@ export function storeContract(open: () => Promise<{ readonly store: Store; reado
       expect(await (await again()).head()).toEqual({ origin: 'example.com/log', guardId: 'guard', vkeys: VKEYS.slice(1), ...before.to })
       await store.setSigner('guard', { guardId: 'another', vkeys: [] })
       expect(await (await again()).head()).toEqual({ origin: 'example.com/log', guardId: 'another', vkeys: [], ...before.to })
+    })
+
+    it('keeps the statement about the keys until it is given another', async () => {
+      const { store, again } = await open()
+      expect(await store.keyStatement()).toBeNull()
+      await store.create({ origin: 'example.com/log', guardId: 'guard', vkeys: VKEYS })
+      expect(await store.keyStatement()).toBeNull()
+      await store.setSigner('guard', { guardId: 'guard', vkeys: VKEYS, statement: 'one\n' })
+      await store.setSigner('guard', { guardId: 'another', vkeys: VKEYS })
+      await expect(store.setSigner('guard', { guardId: 'guard', vkeys: VKEYS, statement: 'two\n' })).rejects.toThrow(StaleSignerError)
+      expect(await (await again()).keyStatement()).toBe('one\n')
+    })
+
+    it('may have a statement from the first moment', async () => {
+      const { store } = await open()
+      await store.create({ origin: 'example.com/log', guardId: 'guard', vkeys: VKEYS, statement: 'first\n' })
+      expect(await store.keyStatement()).toBe('first\n')
     })
 
     it('stays, where another one is recorded than was thought', async () => {
@@ -440,13 +458,39 @@ export function storeContract(open: () => Promise<{ readonly store: Store; reado
 
     it('exports what is not rejected, in the order of the log', async () => {
       const store = await withLog()
-      await put(store, [{}, { rejected: 'MISORDERED' }, { nullified: true }, {}, { rejected: 'MALFORMED_ENTRY', did: '', cid: '' }, {}])
-      const of = async (from: number, to: number, count: number) => (await store.exportFrom(from, to, count)).map((row) => row.index)
+      const { entries } = await put(store, [{}, { rejected: 'MISORDERED' }, { nullified: true }, {}, { rejected: 'MALFORMED_ENTRY', did: '', cid: '' }, {}])
+      const of = async (from: number, to: number, count: number): Promise<number[]> => {
+        const found: number[] = []
+        await store.exportFrom(from, to, count, (entry) => {
+          expect(stored(entry)).toEqual(storedRow(entries[entry.index]))
+          found.push(entry.index)
+        })
+        return found
+      }
       expect(await of(0, 6, 10)).toEqual([0, 2, 3, 5])
       expect(await of(1, 6, 2)).toEqual([2, 3])
       expect(await of(0, 3, 10)).toEqual([0, 2])
       expect(await of(4, 6, 10)).toEqual([5])
       expect(await of(6, 6, 10)).toEqual([])
+    })
+
+    it('throws what whoever takes an export throws, and goes on', async () => {
+      const store = await withLog()
+      await put(store, [{}, {}, {}])
+      const failing = store.exportFrom(0, 3, 3, ({ index }) => {
+        if (index === 1) throw new Error('no room')
+      })
+      await expect(failing).rejects.toThrow('no room')
+      expect(await store.leaves(0, 9)).toHaveLength(3)
+    })
+
+    it('gives the bytes of leaves, of rejected entries too', async () => {
+      const store = await withLog()
+      const drafts = Array.from({ length: 600 }, (_, i): Draft => (i % 7 === 0 ? { rejected: 'MALFORMED_ENTRY', did: '', cid: '' } : {}))
+      const { entries } = await put(store, drafts)
+      for (const [start, end] of [[0, 256], [256, 512], [512, 768], [599, 600], [600, 700], [5, 5], [5, 4]] as const) {
+        expect(await store.leaves(start, end)).toEqual(end > start ? entries.slice(start, end).map((row) => row.entry) : [])
+      }
     })
 
     it('exports by time, equal times by the text of the CID, wherever a page ends', async () => {
@@ -462,7 +506,7 @@ export function storeContract(open: () => Promise<{ readonly store: Store; reado
           const expected = entries
             .filter((row) => row.index < to && row.rejected === null && (after === null || row.createdAt > after))
             .toSorted((a, b) => a.createdAt - b.createdAt || Buffer.compare(Buffer.from(a.cid), Buffer.from(b.cid)))
-          for (const count of [1, 2, 4, 5, 8, 11, 12, 14, 50]) expect(await store.exportAfter(after, to, count)).toEqual(expected.slice(0, count))
+          for (const count of [1, 2, 4, 5, 8, 11, 12, 14, 50]) expect((await store.exportAfter(after, to, count)).map(stored)).toEqual(expected.slice(0, count).map(storedRow))
         }
       }
     })
@@ -505,6 +549,17 @@ async function put(store: Store, drafts: readonly Draft[], nullified: readonly n
     await locked.append(change)
     return change
   })
+}
+
+/** What an export gives, as values that can be compared and kept. */
+function stored({ index, digest, nullified, entry }: StoredEntry): unknown {
+  return { index, digest: new Uint8Array(digest), nullified, entry: new Uint8Array(entry) }
+}
+
+/** What an export must give of a row. */
+function storedRow(row: EntryRow | undefined): unknown {
+  if (row === undefined) throw new Error('no such row')
+  return stored({ index: row.index, digest: parseCid(row.cid), nullified: row.nullified, entry: row.entry })
 }
 
 async function headOf(store: Store): Promise<Head> {

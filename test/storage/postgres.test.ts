@@ -118,6 +118,13 @@ describe('a transaction whose connection fails', () => {
     expect((await store.head())?.size).toBe(0)
   })
 
+  it('is rolled back where a query failed and the work went on', async () => {
+    const { store } = await withLog()
+    await expect(store.underHead((held) => held.history(['did:plc:aaaaaaaaaaaaaaaaaaaaaaaa'], 0.5).catch(() => []))).rejects.toThrow('rolled back')
+    await store.underHead(appendOne)
+    expect((await store.head())?.size).toBe(1)
+  })
+
   it('is an incident where the session ends before the commit, and the next one succeeds', async () => {
     const { store, place } = await withLog()
     const outcome: unknown = await store
@@ -125,7 +132,7 @@ describe('a transaction whose connection fails', () => {
         await appendOne(held)
         await inDatabase(place, END_STORES)
         await sleep(50)
-        await held.now()
+        await held.history(['did:plc:aaaaaaaaaaaaaaaaaaaaaaaa'], 0)
       })
       .catch((error: unknown) => error)
     expect(outcome).toBeInstanceOf(Error)

@@ -10,10 +10,13 @@ import { didOf } from '../../src/core/plc/did.ts'
 import { operationValue, parseOperation, type Operation } from '../../src/core/plc/operation.ts'
 import { applyEntry, chainsFromRows, emptyIdentity, indexAt, newestTime, type EntryRow } from '../../src/core/replay.ts'
 import { signCheckpoint } from '../../src/core/tlog/checkpoint.ts'
+import { signKeyStatement } from '../../src/core/tlog/key-statement.ts'
 import { KEY_TYPES, formatVerifierKey, makeSigningKey, type SigningKey } from '../../src/core/tlog/note.ts'
 import { createApp } from '../../src/http/app.ts'
 import { listen, type ServerLimits } from '../../src/http/listen.ts'
 import type { CounterOptions, CounterPorts, Submitted } from '../../src/http/ports.ts'
+import type { StreamLimits } from '../../src/stream/limits.ts'
+import { openStreams, type Streams } from '../../src/stream/upgrade.ts'
 import { memoryStore } from '../../src/storage/memory.ts'
 import type { LockedHead, Store } from '../../src/storage/store.ts'
 import { Tip } from '../../src/storage/tip.ts'
@@ -30,6 +33,9 @@ export interface TestCounter extends AsyncDisposable {
   readonly url: string
   readonly store: Store
   readonly tip: Tip
+  readonly streams: Streams
+  /** What the streams said of themselves: `opened export`, `closed export Left`. */
+  readonly observed: string[]
   /** Its time of day, which stands still until a test moves it. */
   readonly clock: { ms: number }
   /** Log lines: level, words, fields. */
@@ -58,10 +64,10 @@ export interface Reply {
 }
 
 /** Opens one. `ports` replaces what it would stand on. */
-export async function openCounter(given: { readonly ports?: Partial<CounterPorts>; readonly options?: CounterOptions; readonly limits?: Partial<ServerLimits> } = {}): Promise<TestCounter> {
+export async function openCounter(given: { readonly ports?: Partial<CounterPorts>; readonly options?: CounterOptions; readonly limits?: Partial<ServerLimits>; readonly streams?: Partial<StreamLimits>; readonly maxCursorAgeMs?: number } = {}): Promise<TestCounter> {
   const clock = { ms: COUNTER_START_MS }
   const store = memoryStore({ now: () => clock.ms })
-  await store.create({ origin: COUNTER_ORIGIN, guardId: 'guard', vkeys: [formatVerifierKey(COUNTER_KEY)] })
+  await store.create({ origin: COUNTER_ORIGIN, guardId: 'guard', vkeys: [formatVerifierKey(COUNTER_KEY)], statement: signKeyStatement({ origin: COUNTER_ORIGIN, signing: [COUNTER_KEY], retired: [] }, [COUNTER_KEY]) })
   const tip = new Tip()
   const lines: TestCounter['lines'] = []
   const submit = submitTo(store, tip)
@@ -69,7 +75,6 @@ export async function openCounter(given: { readonly ports?: Partial<CounterPorts
     store,
     tip,
     submit,
-    logKeys: [COUNTER_KEY],
     origin: COUNTER_ORIGIN,
     version: '1.2.3',
     now: () => clock.ms,
@@ -77,10 +82,23 @@ export async function openCounter(given: { readonly ports?: Partial<CounterPorts
     log: (level, fields, words) => lines.push([level, words, fields]),
     ...given.ports,
   }
-  const server = await listen(createApp(ports, { readRate: 0, writeRate: 0, ...given.options }), { host: '127.0.0.1', port: 0, limits: given.limits ?? {} })
+  const observed: string[] = []
+  const streams = openStreams(
+    {
+      store: ports.store, tip: ports.tip, now: ports.now, log: ports.log,
+      clientKey: (request) => String(request.headers['x-client'] ?? 'client'),
+      admit: () => 0,
+      maxCursorAgeMs: given.maxCursorAgeMs ?? null,
+      observer: { opened: (stream) => observed.push(`opened ${stream}`), closed: (stream, reason) => observed.push(`closed ${stream} ${reason}`), sent: () => undefined },
+    },
+    given.streams,
+  )
+  const server = await listen(createApp(ports, { readRate: 0, writeRate: 0, ...given.options }), { host: '127.0.0.1', port: 0, limits: given.limits ?? {}, upgrades: streams })
   return {
     url: server.url,
     store,
+    streams,
+    observed,
     tip,
     clock,
     lines,
@@ -116,7 +134,8 @@ export function postJson(counter: TestCounter, did: string, body: string, header
   return counter.ask(`/${did}`, { method: 'POST', body, headers: { 'Content-Type': 'application/json', ...headers } })
 }
 
-function submitTo(store: Store, tip: Tip): (did: string, operation: Operation) => Promise<Submitted> {
+/** A writer of one operation at a time: the tip moves, then the answer comes. */
+export function submitTo(store: Store, tip: Tip): (did: string, operation: Operation) => Promise<Submitted> {
   return async (did, operation) => {
     const index = await store.underHead((locked) => decide(locked, did, operation))
     tip.advanceDurable(index + 1)

@@ -1,10 +1,13 @@
 // The files of spec/vectors, by their names: audit logs with what they come to, and a small log with its proofs.
 
-import { base64, base64url, hex } from '../../src/core/encoding/text.ts'
+import { alarmPart, formatAlarm } from '../../src/core/alarm.ts'
+import { base64, base64url, hex, utf8Encode } from '../../src/core/encoding/text.ts'
 import { renderJson } from '../../src/core/encoding/json.ts'
 import type { CborValue } from '../../src/core/encoding/dag-cbor.ts'
 import { encodeEntry, type Entry } from '../../src/core/entry.ts'
 import { verdictOf } from '../../src/core/errors.ts'
+import { brokenRule, fork, formatEvidence, twoRoots, verifyEvidence } from '../../src/core/evidence.ts'
+import { findBreach } from '../../src/core/evidence-rules.ts'
 import { grow } from '../../src/core/growth.ts'
 import { applyOperation, emptyChain, headOf, RECOVERY_WINDOW_MS, signatureQuestion, type Chain } from '../../src/core/plc/chain.ts'
 import { didOf } from '../../src/core/plc/did.ts'
@@ -14,10 +17,10 @@ import { renderAuditLog, type LedgerRecord } from '../../src/core/plc/records.ts
 import { findSigner, signerFromSecret, signOperation, type OperationSigner } from '../../src/core/plc/signature.ts'
 import { formatReceipt } from '../../src/core/receipt.ts'
 import { encodeBundle } from '../../src/core/tlog/bundle.ts'
-import { signCheckpoint } from '../../src/core/tlog/checkpoint.ts'
+import { parseCheckpoint, signCheckpoint } from '../../src/core/tlog/checkpoint.ts'
 import { EMPTY_EDGE } from '../../src/core/tlog/edge.ts'
 import { leafHash } from '../../src/core/tlog/hash.ts'
-import { formatVerifierKey, KEY_TYPES, makeSigningKey } from '../../src/core/tlog/note.ts'
+import { formatVerifierKey, KEY_TYPES, makeSigningKey, parseNote } from '../../src/core/tlog/note.ts'
 import { consistencyPlan, inclusionPlan } from '../../src/core/tlog/proof.ts'
 import { bundlePath, proofFromTiles, tilePath } from '../../src/core/tlog/tile.ts'
 
@@ -31,6 +34,8 @@ Made by \`npm run vectors\`; a test holds them equal to what the code makes, and
 - \`log\`: a log of seven entries, two of them sourced (spec/log.md): its verifier key, its checkpoint, each entry with its bytes and leaf hash in
   hexadecimal, its inclusion proof in base64 and its receipt; \`consistency.json\` has the root of every smaller tree and the proof
   from it to the whole; \`tiles.json\` the tile and the entry bundle by their paths, in hexadecimal.
+- \`evidence/valid\`: files that prove something against the log of \`evidence/log.vkey\` (spec/evidence.md), one for each kind and rule.
+- \`evidence/invalid\`: files that prove nothing against it; \`evidence/refused.json\` has the verdict on each. \`evidence/seen.alarm\` is an alarm.
 
 The secret of rotation key n is 32 bytes with the value n: 1 and 3 are secp256k1 keys, 2 is a P-256 key, 9 a stranger's. The log's Ed25519 seed is 32 bytes with the value 1.
 `
@@ -50,6 +55,7 @@ export function makeVectors(): ReadonlyMap<string, string> {
     ['README.md', README],
     ...Object.entries(histories()).map(([name, steps]) => [`plc/${name}.json`, historyVector(steps)] as const),
     ...logVectors(),
+    ...evidenceVectors(),
   ])
 }
 
@@ -190,6 +196,88 @@ function logVectors(): [string, string][] {
     ['log/consistency.json', pretty(consistency)],
     ['log/tiles.json', pretty({ [tilePath({ level: 0, index: 0, width: 7 })]: hex.encode(tile.hashes), [bundlePath(0, 7)]: hex.encode(encodeBundle(leaves)) })],
   ]
+}
+
+// Two logs under one key that part after their fourth entry, and what a log must not hold.
+function evidenceVectors(): [string, string][] {
+  const logKey = makeSigningKey('vectors.example/log', KEY_TYPES.ed25519, new Uint8Array(32).fill(1))
+  const keys = [logKey]
+  const text = (word: string, count: number): Uint8Array[] => Array.from({ length: count }, (_, i) => utf8Encode(`${i < 4 ? 'entry' : word} ${i}`))
+  const [left, right] = [text('left', 7), text('right', 9)]
+  const note = (leaves: readonly Uint8Array[]): string => signCheckpoint({ origin: logKey.name, size: leaves.length, root: grow(EMPTY_EDGE, leaves).root }, keys)
+  const proofOf = (plan: ReturnType<typeof inclusionPlan>, leaves: readonly Uint8Array[]): Uint8Array[] => {
+    const [tile] = grow(EMPTY_EDGE, leaves).tiles
+    return proofFromTiles(plan, leaves.length, () => tile?.hashes ?? new Uint8Array())
+  }
+  const rootAt = (leaves: readonly Uint8Array[], size: number): Uint8Array => grow(EMPTY_EDGE, leaves.slice(0, size)).root
+
+  const genesis = operation(null, strong, data('alice'))
+  const did = didOf(genesis.bytes)
+  const other = operation(null, middle, data('bob'))
+  const update = operation(genesis, weak, data('alice2'))
+  const later = operation(update, weak, data('alice3'))
+  const recovery = operation(genesis, middle, data('back'))
+  const at = (operation: Operation, ms: number, who = did, source: string | null = null): Uint8Array => encodeEntry({ did: who, createdAt: START_MS + ms, operation, source })
+  const start = at(genesis, 0)
+  const broken: readonly (readonly [name: string, leaves: readonly Uint8Array[]])[] = [
+    ['entry', [start, utf8Encode('no entry')]],
+    ['genesis', [start, at(other, 1)]],
+    ['prev', [start, at(operation(genesis.cid.toUpperCase(), strong, data('x')), 1)]],
+    ['signature', [start, at(operation(genesis, stranger, data('x')), 1)]],
+    ['twice', [start, at(update, 1), at(update, 2)]],
+    ['place', [start, at(later, 1), at(update, 2)]],
+    ['time', [start, at(other, 9, didOf(other.bytes)), at(update, 8)]],
+    ['recovery', [start, at(update, HOUR_MS), at(operation(genesis, strong, data('late')), 2 * HOUR_MS + 2 * RECOVERY_WINDOW_MS)]],
+    ['nullified', [start, at(update, 1), at(later, 2), at(recovery, 3), at(operation(later, weak, data('x')), 4)]],
+  ]
+  const files = new Map<string, string>([
+    ['two-roots', formatEvidence(twoRoots(note(left), note(right.slice(0, 7)), keys))],
+    ['fork', formatEvidence(fork(note(left), note(right), rootAt(right, 7), proofOf(consistencyPlan(7, 9), right), keys))],
+  ])
+  for (const [name, leaves] of broken) {
+    const placed = leaves.map((entry, index) => ({ index, entry }))
+    const breach = placed.toReversed().map((leaf) => findBreach(leaf, placed)).find((breach) => breach?.rule === name)
+    if (breach === null || breach === undefined) throw new Error(`${name} is not broken`)
+    const proofs = breach.leaves.map(({ index }) => proofOf(inclusionPlan(index, leaves.length), leaves))
+    files.set(`broken-${name}`, formatEvidence(brokenRule(breach, proofs, note(leaves), keys)))
+  }
+  const file = (name: string): string => files.get(name) ?? ''
+  const byStranger = (text: string): string => signCheckpoint(parseCheckpoint(text), [makeSigningKey(logKey.name, KEY_TYPES.ed25519, new Uint8Array(32).fill(7))])
+  const [first, second] = broken.find(([name]) => name === 'time')?.[1] ?? []
+  if (first === undefined || second === undefined) throw new Error('there are entries')
+  const invalid: readonly (readonly [name: string, text: string])[] = [
+    ['one-root', formatEvidence({ kind: 'two-roots', checkpoints: [note(left), note(left)] })],
+    ['two-sizes', formatEvidence({ kind: 'two-roots', checkpoints: [note(left), note(right)] })],
+    ['unknown-key', formatEvidence({ kind: 'two-roots', checkpoints: [note(left), byStranger(parseNote(note(right.slice(0, 7))).text)] })],
+    ['no-fork', formatEvidence({ kind: 'fork', checkpoints: [note(left.slice(0, 4)), note(right)], root: rootAt(right, 4), proof: proofOf(consistencyPlan(4, 9), right) })],
+    ['fork-by-a-wrong-root', formatEvidence({ kind: 'fork', checkpoints: [note(right.slice(0, 7)), note(right)], root: rootAt(left, 7), proof: proofOf(consistencyPlan(7, 9), right) })],
+    ['fork-larger-first', formatEvidence({ kind: 'fork', checkpoints: [note(right), note(left)], root: rootAt(right, 7), proof: proofOf(consistencyPlan(7, 9), right) })],
+    ['rule-kept', formatEvidence({ kind: 'broken-rule', rule: 'time', leaves: [first, second].map((entry, index) => ({ index, entry, proof: proofOf(inclusionPlan(index, 2), [first, second]) })), operations: [], checkpoints: [note([first, second])] })],
+    ['recovery-with-room-between', lateRecovery(2)],
+    ['not-included', file('broken-entry').replace(/^entry 1 .*$/m, `entry 1 ${base64.encode(utf8Encode('not entry'))}`)],
+    ['unordered', file('broken-time').replace(/^entry 1 /m, 'entry 3 ')],
+    ['unknown-rule', file('broken-time').replace('broken-rule time', 'broken-rule tide')],
+    ['another-version', file('two-roots').replace('v1', 'v2')],
+    ['no-last-newline', file('two-roots').slice(0, -1)],
+    ['three-checkpoints', `${file('two-roots')}\n${note(left)}`],
+    ['unused-bits', file('fork').replace(/=$/m, '').replace(/^(root .{42})./m, '$1B')],
+  ]
+  const seen = formatAlarm({ origin: logKey.name, time: START_MS, words: 'witness.example answered 409: it has seen 9 entries', parts: [alarmPart('request', `old 9\n\n${note(left)}`), alarmPart('response', '9\n')] })
+  const refused = invalid.map(([name, text]) => [name, verdictOf(() => verifyEvidence(utf8Encode(text), keys)).verdict?.code ?? null])
+  return [
+    ['evidence/log.vkey', `${formatVerifierKey(logKey)}\n`],
+    ...[...files].map(([name, text]): [string, string] => [`evidence/valid/${name}.evidence`, text]),
+    ...invalid.map(([name, text]): [string, string] => [`evidence/invalid/${name}.evidence`, text]),
+    ['evidence/refused.json', pretty(Object.fromEntries(refused))],
+    ['evidence/seen.alarm', seen],
+  ]
+
+  // The strongest key undoes what the weakest signed: a recovery by the one between may have come first.
+  function lateRecovery(hours: number): string {
+    const leaves = [start, at(update, HOUR_MS), at(operation(genesis, strong, data('late')), hours * HOUR_MS + RECOVERY_WINDOW_MS)]
+    const placed = leaves.map((entry, index) => ({ index, entry, proof: proofOf(inclusionPlan(index, 3), leaves) })).slice(1)
+    return formatEvidence({ kind: 'broken-rule', rule: 'recovery', leaves: placed, operations: [genesis], checkpoints: [note(leaves)] })
+  }
 }
 
 function pretty(value: unknown): string {

@@ -30,13 +30,13 @@ export interface Started {
   readonly ended: Promise<Ended>
 }
 
-/** A new home; disposing it ends what still runs and deletes the folder. */
-export function newHome(): Home {
+/** A new home, of the program in this tree or of one that is installed; disposing it ends what still runs and deletes the folder. */
+export function newHome(program = PROGRAM): Home {
   const folder = mkdtempSync(join(tmpdir(), 'stele-home-'))
   const running = new Set<ChildProcess>()
 
   function start(args: readonly string[], env: Record<string, string> = {}): Started {
-    const child = spawn(process.execPath, [PROGRAM, ...args], { cwd: folder, env: { PATH: process.env['PATH'] ?? '', HOME: folder, XDG_STATE_HOME: join(folder, 'state'), ...env } })
+    const child = spawn(process.execPath, [program, ...args], { cwd: folder, env: { PATH: process.env['PATH'] ?? '', HOME: folder, XDG_STATE_HOME: join(folder, 'state'), ...env } })
     running.add(child)
     let [stdout, stderr] = ['', '']
     const ended = new Promise<Ended>((resolve) => {

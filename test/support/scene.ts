@@ -6,6 +6,7 @@ import type { Operation } from '../../src/core/plc/operation.ts'
 import { openCheckpoint } from '../../src/core/tlog/checkpoint.ts'
 import type { Guard } from '../../src/log/guard.ts'
 import { UnavailableError } from '../../src/log/pool.ts'
+import type { Witnesses } from '../../src/log/witnesses.ts'
 import type { Store } from '../../src/storage/store.ts'
 import { interfereGuard, interfereStore, Life, type GuardInterference, type StoreInterference } from './interfere.ts'
 import { naiveLeafHash, naiveRoot } from './naive-tree.ts'
@@ -37,8 +38,8 @@ export interface Scene extends Disposable {
   check(): Promise<void>
 }
 
-/** A new log with its first writer at work. */
-export async function newScene(): Promise<Scene> {
+/** A new log with its first writer at work. `witnesses`: those of a writer whose life this is. */
+export async function newScene(witnesses?: (store: Store, guard: Guard, life: Life) => Witnesses): Promise<Scene> {
   const remains = await newLog()
   const notes: string[] = []
   const first = await remains.store.publication()
@@ -68,7 +69,8 @@ export async function newScene(): Promise<Scene> {
       },
     }
     const seenThrough = (guard: Guard): Guard => interfereGuard(wrapGuard?.(guard) ?? guard, own, guardTrouble)
-    writer = await openWriter({ ...remains, store, seenThrough })
+    const witnessed = witnesses === undefined ? {} : { witnesses: (store: Store, guard: Guard) => witnesses(store, guard, own) }
+    writer = await openWriter({ ...remains, store, seenThrough, ...witnessed })
   }
 
   async function check(): Promise<void> {

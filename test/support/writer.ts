@@ -11,8 +11,9 @@ import { openGuard, type Guard } from '../../src/log/guard.ts'
 import { openLog } from '../../src/log/open-log.ts'
 import { UNOBSERVED, type Clock } from '../../src/log/ports.ts'
 import { SubmissionPool, type Accepted } from '../../src/log/pool.ts'
-import { publishOnce } from '../../src/log/publisher.ts'
+import { mergeCosignatures, publishOnce } from '../../src/log/publisher.ts'
 import { runSequencer } from '../../src/log/sequencer.ts'
+import type { Witnesses } from '../../src/log/witnesses.ts'
 import { memoryStore, type FaultPoint } from '../../src/storage/memory.ts'
 import type { Store } from '../../src/storage/store.ts'
 import type { Tip } from '../../src/storage/tip.ts'
@@ -38,6 +39,8 @@ export interface Remains {
   readonly log: string[]
   /** Stands between the writer and its guard. */
   readonly seenThrough?: (guard: Guard) => Guard
+  /** The witnesses of a writer that has some. */
+  readonly witnesses?: (store: Store, guard: Guard) => Witnesses
 }
 
 /** A writer at work. */
@@ -90,6 +93,11 @@ export async function openWriter(remains: Remains, answer: (question: SignatureQ
     guard[Symbol.dispose]()
     throw error
   }
+  const witnesses = remains.witnesses?.(store, guard) ?? null
+  if (witnesses !== null) {
+    witnesses.onCosigned = (size) => void mergeCosignatures({ store, keys, log: (_level, _fields, words) => log.push(words) }, witnesses, size)
+    await witnesses.ask(await store.publication())
+  }
   const pool = new SubmissionPool({ maxSubmissions: 100 })
   const verify: Parameters<typeof runSequencer>[0]['verify'] = (questions) =>
     Promise.resolve(questions.map((question) => (question === null ? undefined : answer(question))))
@@ -102,7 +110,7 @@ export async function openWriter(remains: Remains, answer: (question: SignatureQ
     guard,
     ended,
     submit: (did, operation, seenSize = tip.durable) => pool.submit(did, operation, seenSize),
-    publish: () => publishOnce({ store, tip, guard, keys, clock, observer: UNOBSERVED }),
+    publish: () => publishOnce({ store, tip, guard, keys, clock, observer: UNOBSERVED, witnesses }),
     check: (seen = store) => checkLog(seen, keys, answer),
     async [Symbol.asyncDispose]() {
       if (closed) return

@@ -190,3 +190,24 @@ describe('whatever is admitted', () => {
 function codeOf(body: unknown): string {
   return verdictOf(() => admitJson(body)).verdict?.code ?? 'accepted'
 }
+
+describe('the short ways of admission', () => {
+  const bodyWith = (change: Partial<typeof BODY>): typeof BODY => ({ ...BODY, ...change })
+
+  it('take for a did:key whatever is one in base58btc, and nothing else', () => {
+    const letters = fc.string({ unit: fc.constantFrom(...'123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz0OIl+ \n'), maxLength: 60 })
+    fc.assert(
+      fc.property(fc.oneof(letters, fc.string({ maxLength: 60 })), (digits) => {
+        const decodes = verdictOf(() => base58btc.decode(digits)).verdict === null
+        const { verdict } = verdictOf(() => admitJson(bodyWith({ verificationMethods: { atproto: `did:key:z${digits}` } })))
+        expect([digits, verdict === null]).toEqual([digits, decodes && digits.isWellFormed()])
+      }),
+    )
+  })
+
+  it('find a NUL in any text, and none in a length that has a byte of zero', () => {
+    expect(admitJson(bodyWith({ alsoKnownAs: ['a'.repeat(256)] })).bytes).toContain(0)
+    for (const at of [0, 255]) expect(() => admitJson(bodyWith({ alsoKnownAs: ['a'.repeat(at) + '\0'] }))).toThrow(expect.objectContaining({ code: 'INVALID_OPERATION' }))
+    expect(() => admitJson(bodyWith({ services: { '\0': { type: 't', endpoint: 'e' } } }))).toThrow(expect.objectContaining({ code: 'INVALID_OPERATION' }))
+  })
+})

@@ -70,3 +70,15 @@ it('refuses whatever is not the one spelling of a compressed point on a known cu
 function bytesOf(n: bigint): number[] {
   return (n.toString(16).padStart(64, '0').match(/../g) ?? []).map((pair) => Number.parseInt(pair, 16))
 }
+
+it('says of a key what it said before, of however many it has been asked meanwhile', () => {
+  const offCurve = formatDidKey({ curve: 'k256', bytes: Uint8Array.of(2, ...new Uint8Array(31), 5) })
+  const known: [string, Curve | null][] = [[K256, 'k256'], [P256, 'p256'], [ED25519, null], [offCurve, null], [`${K256}1`, null], ['x'.repeat(1_000), null], ['', null]]
+  const ask = (): void => {
+    for (const [text, curve] of known) expect([text, multikeyCurve(text)]).toEqual([text, curve])
+  }
+  ask()
+  ask()
+  for (let n = 0; n < 6_000; n++) multikeyCurve(`did:key:z${n}`)
+  ask()
+})

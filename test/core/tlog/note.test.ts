@@ -224,6 +224,19 @@ describe('note', () => {
     expect(codeOf(() => verifyNote({ text: CHECKPOINT, signatures: [good] }, []))).toBe('UNTRUSTED_NOTE')
   })
 
+  it('lists a line that is repeated as often as it stands, and rejects a copy with another time or a changed byte', () => {
+    const signature = signText(CHECKPOINT, lattice, 1_800_000_000)
+    const note = (...signatures: NoteSignature[]) => ({ text: CHECKPOINT, signatures })
+    const copies = Array.from({ length: MAX_NOTE_SIGNATURES }, () => ({ ...signature }))
+    const verified = verifyNote(note(...copies), [lattice])
+    expect(verified).toEqual(copies.map((signature) => ({ key: lattice, timestamp: 1_800_000_000, signature })))
+    for (const [i, one] of verified.entries()) expect(one.signature).toBe(copies[i])
+    for (const at of [7, 8, 2427]) {
+      const changed = { ...signature, signature: signature.signature.with(at, (signature.signature[at] ?? 0) ^ 1) }
+      expect(codeOf(() => verifyNote(note(signature, changed), [lattice]))).toBe('INVALID_NOTE_SIGNATURE')
+    }
+  })
+
   it('rejects the whole note where one signature by a known key does not verify', () => {
     const [good, timed, large] = [signText(CHECKPOINT, log), signText(CHECKPOINT, witness, 7), signText(CHECKPOINT, lattice, 7)]
     const keys: VerifierKey[] = [log, witness, lattice]

@@ -5,6 +5,7 @@ import { EMPTY_ROOT, nodeHash } from '../../../src/core/tlog/hash.ts'
 import {
   consistencyPlan,
   foldNodes,
+  impliedRoot,
   inclusionPlan,
   MAX_PROOF_HASHES,
   type Range,
@@ -129,6 +130,25 @@ describe('proof', () => {
       verifyConsistency(p)
       if (oldSize !== size) expect(codeOf(() => verifyConsistency({ ...p, oldRoot: root(oldSize + 1) }))).toBe('INVALID_PROOF')
     }
+  })
+
+  it('derives the old root from a consistency proof wherever the proof holds it, whatever the verifier believed', () => {
+    const memo = memoised(hashOf)
+    for (let newSize = 1; newSize <= 64; newSize++) {
+      for (let oldSize = 1; oldSize <= newSize; oldSize++) {
+        const p = { oldSize, newSize, newRoot: at(roots, newSize), proof: consistencyPlan(oldSize, newSize).map(memo) }
+        // A power of two is a node of every larger tree: its proof consists of siblings alone.
+        const held = oldSize !== newSize && oldSize !== bitCeil(oldSize)
+        expect(impliedRoot(p)).toEqual(held ? at(roots, oldSize) : null)
+        expect(impliedRoot({ ...p, newRoot: flip(p.newRoot, newSize) })).toBeNull()
+        for (let i = 0; i < p.proof.length; i++) {
+          expect(impliedRoot({ ...p, proof: p.proof.with(i, flip(at(p.proof, i), i)) })).toBeNull()
+          expect(impliedRoot({ ...p, proof: p.proof.toSpliced(i, 1) })).toBeNull()
+          expect(impliedRoot({ ...p, proof: p.proof.with(i, at(p.proof, i).subarray(1)) })).toBeNull()
+        }
+      }
+    }
+    for (const oldSize of [0, -1, 3, 0.5]) expect(codeOf(() => impliedRoot({ oldSize, newSize: 2, newRoot: at(roots, 2), proof: [] }))).toBe('OUT_OF_RANGE')
   })
 
   it('needs no proof from the empty tree, and no more than its root', () => {

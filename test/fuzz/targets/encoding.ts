@@ -1,11 +1,12 @@
 // Fuzz targets of src/core/encoding, each against an implementation that shares nothing with ours.
 
-import * as ipld from '@ipld/dag-cbor'
 import { cidOf, normalizeCid, parseCid } from '../../../src/core/encoding/cid.ts'
-import { decodeCbor, encodeCbor, isCborArray, isCborMap, MAX_DEPTH, type CborValue } from '../../../src/core/encoding/dag-cbor.ts'
+import { decodeCbor, encodeCbor, isCborArray, isCborMap, type CborValue } from '../../../src/core/encoding/dag-cbor.ts'
 import { fromJson, renderJson } from '../../../src/core/encoding/json.ts'
 import { base32, base58btc, base64, base64url, hex, parseDecimal, utf8Decode, utf8Encode, type TextCodec } from '../../../src/core/encoding/text.ts'
 import { formatTimestamp, parseTimestamp } from '../../../src/core/encoding/timestamp.ts'
+import { ByteWriter, writeJson } from '../../../src/core/encoding/transcode.ts'
+import { decodeTheirs, encodeTheirs, inModel } from '../../support/ipld.ts'
 import { accepted, bytesOfAll, must, mustEqual, mustEqualBytes, type Target } from '../target.ts'
 import { textOf } from '../tree.ts'
 
@@ -56,7 +57,7 @@ export const ENCODING_TARGETS: readonly Target[] = [
       const theirs = comparable ? decodeTheirs(input) : null
       if (ours === null) {
         // Theirs are all of DAG-CBOR, and do not insist on the order of keys: only what is canonical and ours counts.
-        if (theirs !== null && inModel(theirs.value, 0)) must(
+        if (theirs !== null && inModel(theirs.value)) must(
           Buffer.compare(encodeTheirs(theirs.value), input) !== 0, 'canonical and in the data model is accepted',
         )
         return false
@@ -64,6 +65,30 @@ export const ENCODING_TARGETS: readonly Target[] = [
       mustEqualBytes(encodeCbor(ours.value), input, 'what is accepted encodes to the same bytes')
       must(theirs !== null || !comparable, 'what we accept @ipld/dag-cbor accepts')
       must(theirs === null || isSame(ours.value, theirs.value), '@ipld/dag-cbor reads the same value')
+      return true
+    },
+  },
+  {
+    name: 'DAG-CBOR as JSON',
+    form: 'cbor',
+    seeds: VALUES.map(encodeCbor),
+    words: ['a', '__proto__', '9'],
+    hostile: [
+      new Uint8Array(100_000).fill(0x81),
+      Buffer.from(`9affffffff${'80'.repeat(50_000)}`, 'hex'),
+      Buffer.from(`baffffffff${'6131f66161f6'.repeat(20_000)}`, 'hex'),
+      Buffer.from(`7affffffff${'00'.repeat(50_000)}`, 'hex'),
+      encodeCbor('\0'.repeat(100_000)),
+    ],
+    run(input) {
+      const out = new ByteWriter(1)
+      const end = accepted(() => writeJson(out, new DataView(input.buffer, input.byteOffset, input.length), 0))
+      must(end === null || end.value <= input.length, 'a value ends within its bytes')
+      must(out.length <= out.bytes.length, 'all that is written has its place')
+      const value = accepted(() => decodeCbor(input))
+      if (value === null) return false
+      must(end?.value === input.length, 'what can be decoded can be written')
+      mustEqualBytes(out.written(), Buffer.from(renderJson(value.value)), 'it is what rendering gives')
       return true
     },
   },
@@ -231,26 +256,6 @@ function decodeStrictly(bytes: Uint8Array): { value: string } | null {
   } catch {
     return null
   }
-}
-
-function encodeTheirs(value: unknown): Uint8Array {
-  return ipld.encode(value)
-}
-
-function decodeTheirs(bytes: Uint8Array): { value: unknown } | null {
-  try {
-    return { value: ipld.decode(bytes) }
-  } catch {
-    return null
-  }
-}
-
-function inModel(value: unknown, depth: number): boolean {
-  if (value === null) return true
-  if (typeof value === 'string') return value.isWellFormed()
-  if (typeof value !== 'object' || depth >= MAX_DEPTH || value instanceof Uint8Array) return false
-  if (!Array.isArray(value) && Object.getPrototypeOf(value) !== Object.prototype) return false
-  return Object.values(value).every((item) => inModel(item, depth + 1))
 }
 
 function isSame(ours: CborValue, theirs: unknown): boolean {

@@ -1,6 +1,11 @@
 // Fuzz targets of entries and receipts, where identities and the log meet.
 
 import { decodeEntry, decodeEntryHeader, encodeEntry, encodeEntryHeader, MAX_SOURCE_LENGTH, type Entry } from '../../../src/core/entry.ts'
+import { operationBytes, writeAudited, writeLegacy, writeOperation, writeSequenced, type StoredEntry } from '../../../src/core/entry-json.ts'
+import { formatCid, parseCid } from '../../../src/core/encoding/cid.ts'
+import { renderJson } from '../../../src/core/encoding/json.ts'
+import { ByteWriter } from '../../../src/core/encoding/transcode.ts'
+import { renderAuditLog, renderLegacy, renderSequenced, type LedgerRecord } from '../../../src/core/plc/records.ts'
 import { formatReceipt, verifyReceipt } from '../../../src/core/receipt.ts'
 import { MAX_ENTRY_BYTES } from '../../../src/core/tlog/bundle.ts'
 import { signCheckpoint } from '../../../src/core/tlog/checkpoint.ts'
@@ -28,6 +33,13 @@ const CHECKPOINT = signCheckpoint({ origin: LOG.name, size: LEAVES.length, root:
 const RECEIPTS = LEAVES.map((leaf, index) => formatReceipt(decodeEntry(leaf), index, naivePath(index, HASHES), CHECKPOINT))
 const OPERATIONS = ENTRIES.map((entry) => entry.operation)
 
+const JSON_FORMS: readonly (readonly [(out: ByteWriter, stored: StoredEntry) => void, (record: LedgerRecord) => string])[] = [
+  [writeSequenced, renderSequenced],
+  [writeLegacy, renderLegacy],
+  [(out, stored) => writeAudited(out, { ...stored, cid: formatCid(stored.digest) }), (record) => renderAuditLog([record]).slice(1, -1)],
+  [(out, stored) => writeOperation(out, stored.entry), (record) => renderJson(record.operation.value)],
+]
+
 const WORDS = ['did', 'createdAt', 'operation', 'source', did, '2026-01-01T00:00:00.000Z', 'plc_operation', 'x'.repeat(MAX_SOURCE_LENGTH + 1)]
 
 export const ENTRY_TARGETS: readonly Target[] = [
@@ -47,6 +59,28 @@ export const ENTRY_TARGETS: readonly Target[] = [
         { did: entry.value.did, createdAt: entry.value.createdAt, source: entry.value.source }, 'its header says the same',
       )
       return true
+    },
+  },
+  {
+    name: 'entries as JSON',
+    form: 'cbor',
+    seeds: ENTRIES.map(encodeEntry),
+    words: WORDS,
+    hostile: [new Uint8Array(70_000).fill(0x81), new Uint8Array(MAX_ENTRY_BYTES).fill(0xa3), Uint8Array.of(0xa3, ...new Uint8Array(60_000).fill(0x60))],
+    run(input) {
+      const entry = accepted(() => decodeEntry(input))
+      const out = new ByteWriter(1)
+      for (const [write, render] of JSON_FORMS) {
+        out.length = 0
+        const digest = entry === null ? new Uint8Array(32) : parseCid(entry.value.operation.cid)
+        const written = accepted(() => write(out, { index: 6, digest, nullified: true, entry: input }))
+        if (entry === null) continue
+        must(written !== null, 'what can be decoded can be written')
+        const { operation, did, createdAt } = entry.value
+        mustEqual(Buffer.from(out.written()).toString(), render({ did, createdAt, operation, cid: operation.cid, nullified: true, seq: 7 }), 'it is what rendering gives')
+      }
+      if (entry !== null) mustEqualBytes(operationBytes(input), entry.value.operation.bytes, 'the operation is the end of its entry')
+      return entry !== null
     },
   },
   {

@@ -9,7 +9,7 @@ import { parseNote, parseVerifierKey } from '../../../src/core/tlog/note.ts'
 import { parseTlogProof } from '../../../src/core/tlog/tlog-proof.ts'
 import { createApp } from '../../../src/http/app.ts'
 import { listen, type Listening } from '../../../src/http/listen.ts'
-import { COUNTER_KEY, COUNTER_ORIGIN, openCounter } from '../../support/counter.ts'
+import { COUNTER_ORIGIN, openCounter } from '../../support/counter.ts'
 import { person } from '../../support/people.ts'
 import { bytesOfAll, must, type Target } from '../target.ts'
 import { accepted } from '../target.ts'
@@ -252,7 +252,6 @@ async function serve(): Promise<Serving> {
     {
       store,
       tip,
-      logKeys: [COUNTER_KEY],
       origin: COUNTER_ORIGIN,
       version: '1.2.3',
       now: () => clock.ms,

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { SETTINGS } from '../../src/config.ts'
 import { renderJson } from '../../src/core/encoding/json.ts'
 import { LIMITS } from '../../src/http/limits.ts'
-import { Throttle } from '../../src/http/throttle.ts'
+import { Throttle } from '../../src/net/throttle.ts'
 import { openCounter, postJson } from '../support/counter.ts'
 import { person } from '../support/people.ts'
 

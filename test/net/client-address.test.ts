@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage } from 'node:http'
 import { BlockList, isIPv6 } from 'node:net'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { addressKey, clientKey } from '../../src/http/client-address.ts'
+import { addressKey, clientKey } from '../../src/net/client-address.ts'
 
 describe('the key of an address', () => {
   it('is the IPv4 address itself, however it is written', () => {
