@@ -25,6 +25,16 @@ CREATE INDEX entries_created_at ON entries USING btree (created_at) WITH (fillfa
 
 CREATE INDEX entries_did ON entries USING btree (did, index);
 
+CREATE INDEX entries_rejected ON entries USING btree (index) WHERE (rejected IS NOT NULL);
+
+CREATE TABLE kept_checkpoints (
+  size bigint NOT NULL,
+  note text NOT NULL,
+  CONSTRAINT kept_checkpoints_pkey PRIMARY KEY (size),
+  CONSTRAINT kept_checkpoints_note_check CHECK ((note <> ''::text)),
+  CONSTRAINT kept_checkpoints_size_check CHECK ((size >= 0))
+);
+
 CREATE TABLE log_head (
   single boolean DEFAULT true NOT NULL,
   origin text NOT NULL,

@@ -189,7 +189,8 @@ function readForwardWrites(text: string | null, readOnly: boolean): string | nul
   return readHttpUrl('--forward-writes', text)
 }
 
-function readHttpUrl(flag: string, text: string): string {
+/** Reads an http(s) address, without a slash at its end. Throws UsageError, which names the flag, for any other text. */
+export function readHttpUrl(flag: string, text: string): string {
   if (!URL.canParse(text) || !/^https?:$/.test(new URL(text).protocol)) throw new UsageError(`${flag}: ${text} is not an http:// or https:// address`)
   return text.replace(/\/+$/, '')
 }

@@ -18,9 +18,10 @@ import { createLog } from './log/create-log.ts'
 import { followHead, type FollowPorts } from './log/follow-head.ts'
 import { openGuard, type Guard } from './log/guard.ts'
 import { WRITER_LIMITS } from './log/limits.ts'
-import { openLog } from './log/open-log.ts'
+import { openLog, refuseMirror } from './log/open-log.ts'
 import type { LogLine, WriterObserver } from './log/ports.ts'
 import { SubmissionPool } from './log/pool.ts'
+import { PublishedTimes } from './log/published-times.ts'
 import { publishOnce, runPublisher } from './log/publisher.ts'
 import { runSequencer, type SequencerPorts } from './log/sequencer.ts'
 import { submitTo } from './log/submit.ts'
@@ -40,7 +41,7 @@ import type { Append, Head, Store } from './storage/store.ts'
 import { Tip } from './storage/tip.ts'
 import type { StreamObserver } from './stream/ports.ts'
 import { openStreams } from './stream/upgrade.ts'
-import { openLogLines, systemClock } from './system.ts'
+import { firstFailure, openLogLines, systemClock } from './system.ts'
 
 /** This program's version. */
 export const VERSION: string = packageJson.version
@@ -73,11 +74,12 @@ export async function startDirectory(config: Config): Promise<RunningDirectory> 
   const opened = config.role === 'signer' ? await openAsSigner(stack, store, config, watched.observer, log) : await openWithoutKey(store, config)
   const { tip, origin, vkeys, witnesses } = opened
   const answers = new AnswerCache({ store, tip })
-  const ended: Promise<void>[] = [...opened.ended, follow(stack, { store, tip, ahead: (size) => answers.follow(size), log })]
+  const published = new PublishedTimes(systemClock)
+  const ended: Promise<void>[] = [...opened.ended, follow(stack, { store, tip, ahead: (size) => answers.follow(size), seen: (publication) => published.see(publication), log })]
 
   const pool = new SubmissionPool({ maxSubmissions: WRITER_LIMITS.maxSubmissions })
   const appended = ({ from, to, entries }: Append): void => answers.changed(from.size, to.size, entries.map((row) => row.did))
-  if (verifier !== null) ended.push(accept(stack, verifier, { store, tip, pool, appended, maxClockSkewMs: config.maxClockSkewMs, witnessTimes: () => witnesses?.times() ?? [], observer: watched.observer, log }))
+  if (verifier !== null) ended.push(accept(stack, verifier, { store, tip, pool, appended, maxClockSkewMs: config.maxClockSkewMs, witnessTimes: () => (witnesses ?? published).times(), observer: watched.observer, log }))
   const now = (): number => systemClock.timeOfDay()
   const faults = (): readonly string[] => [...watched.faults(), ...(witnesses?.faults() ?? [])]
   const report = (): WitnessesReport | null => witnesses?.report() ?? null
@@ -104,10 +106,7 @@ export async function startDirectory(config: Config): Promise<RunningDirectory> 
   const server = stack.use(await listen(app, { host: config.host, port: config.port, limits, upgrades: streams }))
   log('info', { url: server.url, metrics, origin, role: config.role, size: tip.durable, published: tip.published, store: store.kind, verifier: verifier?.name ?? 'none' }, 'listening')
 
-  const failed = Promise.race(ended).then(
-    () => new Promise<Error>(() => undefined),
-    (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
-  )
+  const failed = firstFailure(ended)
   const owned = stack.move()
   return { url: server.url, origin, vkey: vkeys.join('\n'), failed, [Symbol.asyncDispose]: () => owned.disposeAsync() }
 }
@@ -221,6 +220,7 @@ export function openWitnesses(store: Store, config: Config, guard: Guard, keys: 
 async function openWithoutKey(store: Store, config: Config): Promise<OpenedLog> {
   const head = await store.head()
   if (head === null) throw new UsageError('the database holds no log. Create it where its key shall be: stele init --origin NAME')
+  if (config.role !== 'reader') refuseMirror(head)
   checkOrigin(config, head)
   const publication = await store.publication()
   return { tip: new Tip({ durable: head.size, published: publication?.size ?? 0 }), origin: head.origin, vkeys: head.vkeys, ended: [], witnesses: null }
@@ -275,6 +275,7 @@ interface Signer {
 async function openSigner(store: Store, config: Config, log: LogLine): Promise<Signer> {
   const head = await store.head()
   if (head === null) return createDefaultLog(store, config, log)
+  refuseMirror(head)
   checkOrigin(config, head)
   const files = stateFiles(config, head.origin)
   return { origin: head.origin, keys: readKeys(files.keyFile, head.origin), guard: openGuard(files.guardFile, head.origin) }

@@ -28,3 +28,11 @@ export function openLogLines(level: Config['logLevel']): LogLine {
   )
   return (level, fields, words) => logger[level](fields, words)
 }
+
+/** Resolves with the first failure of work that goes on in the background; never where all of it ends in order. */
+export function firstFailure(work: readonly Promise<void>[]): Promise<Error> {
+  return Promise.all(work).then(
+    () => new Promise<Error>(() => undefined),
+    (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
+  )
+}

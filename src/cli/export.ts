@@ -34,18 +34,26 @@ export function exportCommand(): Command {
 /** The lines of a database's log with a `seq` above `after`, page by page. Throws NoLogError where there is none. */
 export async function* storedPages(store: Store, after: number): AsyncGenerator<readonly string[]> {
   const { size } = await requireHead(store)
-  for (let from = after; from < size; ) {
-    const lines: string[] = []
-    const out = new ByteWriter()
-    await store.exportFrom(from, size, EXPORT_PAGE, (stored) => {
-      out.length = 0
-      writeSequenced(out, stored)
-      lines.push(Buffer.from(out.written()).toString())
-      from = stored.index + 1
-    })
-    if (lines.length === 0) return
-    yield lines
+  let next: number | null = after
+  while (next !== null) {
+    const page = await readPage(store, next, size)
+    if (page.lines.length > 0) yield page.lines
+    next = page.next
   }
+}
+
+// `next` is null where nothing is left.
+async function readPage(store: Store, from: number, size: number): Promise<{ readonly lines: readonly string[]; readonly next: number | null }> {
+  const lines: string[] = []
+  let next: number | null = null
+  const out = new ByteWriter()
+  await store.exportFrom(from, size, EXPORT_PAGE, (stored) => {
+    out.length = 0
+    writeSequenced(out, stored)
+    lines.push(Buffer.from(out.written()).toString())
+    next = stored.index + 1
+  })
+  return { lines, next }
 }
 
 async function write(pages: AsyncIterable<readonly string[]>): Promise<void> {

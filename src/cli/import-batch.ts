@@ -10,6 +10,7 @@ import type { LedgerRecord } from '../core/plc/records.ts'
 import type { SignatureAnswer } from '../core/plc/signature.ts'
 import { chainsFromRows, indexAt, planQuestions, replay, type IndexedChain, type Replayed, type ReplayPlan } from '../core/replay.ts'
 import { UnknownOutcomeError, type Head, type LockedHead, type Store } from '../storage/store.ts'
+import { refuseMirror } from '../log/open-log.ts'
 import { requireHead } from './database.ts'
 
 /** How a batch is imported. */
@@ -104,6 +105,7 @@ function tryBatch(store: Store, prepared: PreparedBatch, options: BatchOptions, 
   const { records, tooLarge, candidates } = prepared
   return store.underHead(async (locked) => {
     const { head } = locked
+    refuseMirror(head)
     if (head.clock.lastNative !== null) {
       throw new UsageError(`the log ${head.origin} has accepted operations of its own, and history can only come before them: import into a new log, before it serves`)
     }

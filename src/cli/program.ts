@@ -10,6 +10,7 @@ import { initCommand } from './init.ts'
 import { keygenCommand } from './keygen.ts'
 import { keysCommand } from './keys.ts'
 import { migrateCommand } from './migrate.ts'
+import { mirrorCommand } from './mirror.ts'
 import { proofCommand } from './proof.ts'
 import { resolveCommand } from './resolve.ts'
 import { serveCommand } from './serve.ts'
@@ -28,6 +29,7 @@ export function buildProgram(): Command {
     .addHelpText('after', '\nExample:\n  $ stele serve\n  $ stele did create --handle alice.example --pds https://pds.example\n\nExit codes: 0 done, 1 failed, 2 wrong command line, 3 done with remarks.')
   const commands = [
     serveCommand(),
+    mirrorCommand(),
     initCommand(),
     migrateCommand(),
     signerCommand(),

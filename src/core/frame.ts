@@ -1,6 +1,7 @@
 // The messages of the log's stream, as bytes, without the socket: DAG-CBOR maps of one fixed shape each. spec/stream.md#frames
 
-import { concatBytes, parseDecimal, utf8Decode, utf8Encode } from './encoding/text.ts'
+import { parseDecimal, utf8Decode, utf8Encode } from './encoding/text.ts'
+import { ByteWriter } from './encoding/transcode.ts'
 import { assert, DirectoryError } from './errors.ts'
 import { MAX_ENTRY_BYTES } from './tlog/bundle.ts'
 import { HASH_BYTES } from './tlog/hash.ts'
@@ -48,25 +49,38 @@ export const MAX_FRAME_BYTES = 1_048_576
 
 /** The bytes of a frame. */
 export function encodeFrame(frame: Frame): Uint8Array {
-  const parts: Uint8Array[] = []
+  const out = new ByteWriter(frame.type === 'entries' ? frame.entries.reduce((sum, { length }) => sum + length + MOST_HEAD_BYTES, 128) : 4096)
   switch (frame.type) {
     case 'entries':
       assert(frame.entries.length >= 1 && frame.entries.length <= TILE_WIDTH, 'a frame has 1 to 256 entries')
-      parts.push(head(MAP, 4), ...text('type'), ...text('entries'), ...text('start'), head(UINT, frame.start))
-      parts.push(...text('entries'), ...list(frame.entries), ...text('provisional'), Uint8Array.of(frame.provisional ? TRUE : FALSE))
+      writeHead(out, MAP, 4)
+      writeTexts(out, 'type', 'entries', 'start')
+      writeHead(out, UINT, frame.start)
+      writeTexts(out, 'entries')
+      writeList(out, frame.entries)
+      writeTexts(out, 'provisional')
+      out.reserve(1)
+      out.bytes[out.length++] = frame.provisional ? TRUE : FALSE
       break
     case 'checkpoint':
-      parts.push(head(MAP, frame.consistency === null ? 2 : 3), ...text('note'), ...text(frame.note), ...text('type'), ...text('checkpoint'))
-      if (frame.consistency !== null) parts.push(...text('consistency'), ...list(frame.consistency))
+      writeHead(out, MAP, frame.consistency === null ? 2 : 3)
+      writeTexts(out, 'note', frame.note, 'type', 'checkpoint')
+      if (frame.consistency === null) break
+      writeTexts(out, 'consistency')
+      writeList(out, frame.consistency)
       break
     case 'match':
-      parts.push(head(MAP, 4), ...text('type'), ...text('match'), ...text('entry'), ...bytes(frame.entry))
-      parts.push(...text('index'), head(UINT, frame.index), ...text('proof'), ...list(frame.proof))
+      writeHead(out, MAP, 4)
+      writeTexts(out, 'type', 'match', 'entry')
+      writeBytes(out, BYTES, frame.entry)
+      writeTexts(out, 'index')
+      writeHead(out, UINT, frame.index)
+      writeTexts(out, 'proof')
+      writeList(out, frame.proof)
       break
   }
-  const encoded = concatBytes(...parts)
-  assert(encoded.length <= MAX_FRAME_BYTES, 'a frame is not longer than it may be')
-  return encoded
+  assert(out.length <= MAX_FRAME_BYTES, 'a frame is not longer than it may be')
+  return out.written()
 }
 
 /** The frame in bytes, entries as views of them: `encodeFrame(decodeFrame(bytes))` equals `bytes`. Throws MALFORMED_FRAME for every other input. */
@@ -99,26 +113,32 @@ const MAP = 5
 const FALSE = 0xf4
 const TRUE = 0xf5
 
-function head(major: number, value: number): Uint8Array {
+/** A type, and a number in its longest form. */
+const MOST_HEAD_BYTES = 9
+
+function writeHead(out: ByteWriter, major: number, value: number): void {
   assert(Number.isSafeInteger(value) && value >= 0, 'a number of a frame is a safe integer')
   const width = value < 24 ? 0 : value < 0x100 ? 1 : value < 0x10000 ? 2 : value < 2 ** 32 ? 4 : 8
-  const encoded = new Uint8Array(1 + width)
-  encoded[0] = major * 32 + (width === 0 ? value : 24 + Math.log2(width))
-  for (let at = width, rest = value; at > 0; at--, rest = Math.floor(rest / 256)) encoded[at] = rest % 256
-  return encoded
+  out.reserve(MOST_HEAD_BYTES)
+  out.bytes[out.length] = major * 32 + (width === 0 ? value : 24 + Math.log2(width))
+  for (let at = width, rest = value; at > 0; at--, rest = Math.floor(rest / 256)) out.bytes[out.length + at] = rest % 256
+  out.length += 1 + width
 }
 
-function text(value: string): Uint8Array[] {
-  const encoded = utf8Encode(value)
-  return [head(TEXT, encoded.length), encoded]
+function writeBytes(out: ByteWriter, major: number, value: Uint8Array): void {
+  writeHead(out, major, value.length)
+  out.reserve(value.length)
+  out.bytes.set(value, out.length)
+  out.length += value.length
 }
 
-function bytes(value: Uint8Array): Uint8Array[] {
-  return [head(BYTES, value.length), value]
+function writeTexts(out: ByteWriter, ...texts: readonly string[]): void {
+  for (const text of texts) writeBytes(out, TEXT, utf8Encode(text))
 }
 
-function list(items: readonly Uint8Array[]): Uint8Array[] {
-  return [head(ARRAY, items.length), ...items.flatMap(bytes)]
+function writeList(out: ByteWriter, items: readonly Uint8Array[]): void {
+  writeHead(out, ARRAY, items.length)
+  for (const item of items) writeBytes(out, BYTES, item)
 }
 
 interface Reader {

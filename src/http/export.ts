@@ -42,7 +42,7 @@ async function* sequenced(store: Store, after: number, size: number, count: numb
       from = stored.index + 1
       lines++
     })
-    if (lines > 0) yield out.written()
+    if (lines > 0) yield out.take()
     left -= lines
     if (lines < asked || left === 0) return
   }
@@ -57,7 +57,7 @@ function* legacy(entries: readonly StoredEntry[]): Generator<Uint8Array> {
       if (at > 0 || out.length > 0) out.ascii('\n')
       writeLegacy(out, stored)
     }
-    yield out.written()
+    yield out.take()
   }
 }
 
@@ -71,8 +71,8 @@ async function begun(pieces: AsyncGenerator<Uint8Array>): Promise<AsyncIterable<
   })()
 }
 
-// Whatever begins with digits counts, as deployed: `1.5` is 1, `5,6` (twice given) is 5, nothing is the default.
-function readCount(query: ParsedUrlQuery): number {
+/** How many lines are asked for. Whatever begins with digits counts, as deployed: `1.5` is 1, `5,6` (twice given) is 5, nothing is the default. Throws INVALID_COUNT. */
+export function readCount(query: ParsedUrlQuery): number {
   const text = String(query['count'] ?? '')
   const count = text === '' ? LIMITS.exportCount : parseInt(text, 10)
   if (!(count >= 1)) throw new Refusal('INVALID_COUNT')

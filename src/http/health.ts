@@ -1,6 +1,8 @@
 // Whether the directory does its work, for load balancers and people. spec/http.md#health
 
-import type { Store } from '../storage/store.ts'
+import { base64 } from '../core/encoding/text.ts'
+import { parseNote } from '../core/tlog/note.ts'
+import type { Publication, Store } from '../storage/store.ts'
 import { TYPES, type Answer, type Call } from './answer.ts'
 import { LIMITS } from './limits.ts'
 import type { CounterPorts } from './ports.ts'
@@ -22,7 +24,9 @@ async function checkHealth(ports: CounterPorts): Promise<Answer> {
   if (!(await answers(ports.store))) return report(known, ['the database does not answer', ...ports.faults()])
   const publication = await ports.store.publication()
   const checkpointAge = publication === null ? null : secondsBetween(publication.publishedAt, ports.now())
-  const seen = { ...known, published: publication?.size ?? 0, checkpointAge }
+  const seen = { ...known, published: publication?.size ?? 0, checkpointAge, ...mirrorOf(ports, publication) }
+  // What a mirror holds is signed already: what it waits for is the rest of a tree.
+  if (ports.mirror !== undefined) return report(seen, ports.faults())
   const waitingSeconds = await oldestWait(ports, seen.published, publication?.publishedAt ?? 0)
   const lag = waitingSeconds > LIMITS.checkpointLagSeconds ? [`an entry has waited ${waitingSeconds} seconds for a checkpoint`] : []
   return report(seen, [...lag, ...ports.faults()])
@@ -39,6 +43,13 @@ function witnessesOf({ witnesses, now }: CounterPorts): { witnesses?: readonly R
       refusal,
     })),
   }
+}
+
+function mirrorOf({ mirror }: CounterPorts, publication: Publication | null): Record<string, unknown> {
+  const standing = mirror?.() ?? null
+  if (standing === null) return {}
+  const signatures = publication === null ? [] : parseNote(publication.note).signatures.map(({ name, id }) => `${name}+${id}`)
+  return { ...standing, checkpoint: publication === null ? null : { size: publication.size, root: base64.encode(publication.root), signatures } }
 }
 
 /** Whether the database answers within `pingMs`. Never throws. */

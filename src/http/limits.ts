@@ -44,6 +44,8 @@ export const LIMITS = {
   answerSeconds: 30,
   /** Bytes of an answer that a client must take in a second. */
   answerBytesPerSecond: 16_384,
+  /** Bytes of answers that were written and not taken, of all connections together. */
+  unsentBytes: 67_108_864,
   /** How long a connection stays open after the refusal of a body, so that the client sees the refusal, in seconds. */
   lingerSeconds: 1,
   /** How much of a refused body is read meanwhile, in bytes. */

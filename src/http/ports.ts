@@ -68,6 +68,32 @@ export interface WitnessesStanding {
   readonly alarm: boolean
 }
 
+/** How a mirror fares. spec/mirror.md#health */
+export interface MirrorStanding {
+  /** The address that is followed; null before the first. */
+  readonly upstream: string | null
+  /** Entries that are verified and served. */
+  readonly verifiedSize: number
+  /** By how many entries the newest checkpoint that an upstream showed is ahead of them. */
+  readonly lagEntries: number
+  /** For how long it has been, or since when nothing was heard. */
+  readonly lagSeconds: number
+  /** Entries that are held and that no checkpoint covers. */
+  readonly provisional: number
+  /** Entries of the log that break its rules. */
+  readonly rejected: number
+  /** What was served or signed and should not have been, in words; null for nothing. */
+  readonly alarm: string | null
+  readonly upstreams: readonly {
+    readonly url: string
+    readonly standing: 'good' | 'unknown' | 'silent' | 'stale' | 'lying'
+    /** Why; null where it is good. */
+    readonly words: string | null
+    /** Of its newest valid checkpoint. */
+    readonly size: number | null
+  }[]
+}
+
 /** What an operator may choose. */
 export interface CounterOptions {
   /** Status of an operation that comes too soon: 400 as in the deployed directory, or 429 with `Retry-After`. Default 400. */
@@ -105,5 +131,7 @@ export interface CounterPorts {
   readonly faults: () => readonly string[]
   /** null, the default, in a process that asks no witnesses. */
   readonly witnesses?: () => WitnessesStanding | null
+  /** null, the default, in a process that is no mirror. */
+  readonly mirror?: () => MirrorStanding | null
   readonly log: LogLine
 }

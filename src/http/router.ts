@@ -10,7 +10,7 @@ import { getConsistency, getInclusion, getReceipt } from './proof.ts'
 import type { Representation } from './send.ts'
 import { postOperation } from './submit.ts'
 import { getStream } from './stream.ts'
-import { getBundle, getCheckpoint, getKeyStatement, getTile, getVerifierKeys } from './tlog.ts'
+import { getBundle, getCheckpoint, getKeptCheckpoints, getKeyStatement, getRejected, getTile, getVerifierKeys } from './tlog.ts'
 import { getWelcome } from './welcome.ts'
 
 /** One endpoint. */
@@ -36,6 +36,8 @@ export const ROUTES: readonly Route[] = [
   { method: 'GET', path: '/tile/*path', cache: 'immutable', gzip: false, summary: 'up to 256 hashes of the log', handler: getTile },
   { method: 'GET', path: '/log/vkey', cache: 'revalidate', gzip: false, summary: 'the keys of the log, one a line', handler: getVerifierKeys },
   { method: 'GET', path: '/log/keys', cache: 'revalidate', gzip: false, summary: 'what the log says of its keys, as a signed note', handler: getKeyStatement },
+  { method: 'GET', path: '/log/checkpoints', cache: 'revalidate', gzip: false, summary: 'earlier checkpoints with the cosignatures that came to them, as JSON lines', handler: getKeptCheckpoints },
+  { method: 'GET', path: '/log/rejected', cache: 'revalidate', gzip: true, summary: 'the entries of the log that break its rules, as JSON lines', handler: getRejected },
   { method: 'GET', path: '/log/stream', cache: 'never', gzip: false, summary: 'the log as it grows, over a WebSocket', handler: getStream },
   { method: 'GET', path: '/log/proof/inclusion', cache: 'revalidate', gzip: false, summary: 'the proof that an entry is in the tree of a size', handler: getInclusion },
   { method: 'GET', path: '/log/proof/consistency', cache: 'revalidate', gzip: false, summary: 'the proof that a tree continues a smaller one', handler: getConsistency },

@@ -28,7 +28,7 @@ function arrayOf(rows: readonly EntryRow[], write: (out: ByteWriter, row: EntryR
     write(out, row)
   }
   out.ascii(rows.length === 0 ? '[]' : ']')
-  return out.written()
+  return out.take()
 }
 
 /** Room that is made for one row at first. */

@@ -1,11 +1,13 @@
 // The log as static files: checkpoint, tiles, entry bundles, keys. spec/http.md#log
 
+import type { ParsedUrlQuery } from 'node:querystring'
 import { assert, verdictOf } from '../core/errors.ts'
 import { encodeBundle } from '../core/tlog/bundle.ts'
 import { HASH_BYTES } from '../core/tlog/hash.ts'
 import { parseTilePath, TILE_WIDTH, type TilePath } from '../core/tlog/tile.ts'
 import { TYPES, type Answer, type Call } from './answer.ts'
 import { Refusal } from './error-response.ts'
+import { readCount } from './export.ts'
 import type { CounterPorts } from './ports.ts'
 
 /** GET /checkpoint */
@@ -52,6 +54,19 @@ export async function getKeyStatement({ ports }: Call): Promise<Answer> {
   return { type: TYPES.text, body: statement }
 }
 
+/** GET /log/checkpoints */
+export async function getKeptCheckpoints({ ports }: Call): Promise<Answer> {
+  const kept = await ports.store.keptCheckpoints()
+  return { type: TYPES.jsonLines, body: kept.map(({ size, note }) => JSON.stringify({ size, note })).join('\n') }
+}
+
+/** GET /log/rejected */
+export async function getRejected({ ports: { store, tip }, query }: Call): Promise<Answer> {
+  const { count, from } = readPage(query())
+  const rows = await store.rejected(from, tip.durable, count)
+  return { type: TYPES.jsonLines, body: rows.map(({ index, did, cid, code }) => JSON.stringify({ index, did, cid, code })).join('\n') }
+}
+
 /** The log's verifier keys as they are now: another process may have changed them. */
 export async function logKeys({ store }: CounterPorts): Promise<readonly string[]> {
   return (await store.head())?.vkeys ?? []
@@ -61,6 +76,13 @@ export async function logKeys({ store }: CounterPorts): Promise<readonly string[
 export async function publishedSize({ store, tip }: CounterPorts, needed: number): Promise<number> {
   if (tip.published >= needed) return tip.published
   return Math.max(tip.published, (await store.publication())?.size ?? 0)
+}
+
+// As `after` and `count` of `/export`, but that nothing else than a sequence number counts.
+function readPage(query: ParsedUrlQuery): { readonly from: number; readonly count: number } {
+  const after = query['after'] ?? '0'
+  if (typeof after !== 'string' || !/^\d+$/.test(after)) throw new Refusal('INVALID_AFTER')
+  return { from: Math.min(Number(after), Number.MAX_SAFE_INTEGER), count: readCount(query) }
 }
 
 function readPath(path: string): TilePath {

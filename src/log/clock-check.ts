@@ -9,7 +9,7 @@ export interface ClockReading {
   readonly machine: number
   /** This machine's clock that never jumps, from an arbitrary start. */
   readonly monotonic: number
-  /** The time of day by each witness that was heard lately; none in a process that asks no witnesses. */
+  /** The time of day by each witness that was heard lately, in its answer or in a published checkpoint; none in a log without witnesses. */
   readonly witnesses: readonly number[]
 }
 

@@ -1,6 +1,6 @@
 // Following a database that other processes write: the tip of this process moves with theirs. spec/log.md#tip
 
-import type { Store } from '../storage/store.ts'
+import type { Publication, Store } from '../storage/store.ts'
 import type { Tip } from '../storage/tip.ts'
 import { WRITER_LIMITS } from './limits.ts'
 import type { LogLine } from './ports.ts'
@@ -25,6 +25,8 @@ export interface FollowPorts {
   readonly tip: Tip
   /** Called with each size that was read before the tip moves to it; what it throws is an incident, and the tip stays. Default: nobody is. */
   readonly ahead?: (size: number) => Promise<void>
+  /** Told of the published checkpoint at every look. Must not throw. Default: nobody is. */
+  readonly seen?: (publication: Publication) => void
   readonly log: LogLine
 }
 
@@ -60,9 +62,10 @@ export async function followHead(ports: FollowPorts, signal: AbortSignal): Promi
 
 // What this process knows is remembered before the question: an answer that was on its way may be older than what
 // the process has learnt meanwhile.
-async function readTip({ store, tip, ahead }: FollowPorts): Promise<void> {
+async function readTip({ store, tip, ahead, seen }: FollowPorts): Promise<void> {
   const known = { durable: tip.durable }
   const publication = await store.publication()
+  if (publication !== null) seen?.(publication)
   const head = await store.head()
   if (head === null) throw new HeadBehindError('the database holds no log any more')
   checkMemory(known, head.size)

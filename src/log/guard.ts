@@ -3,8 +3,9 @@
 
 import { existsSync, mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
+import type { DatabaseSync } from 'node:sqlite'
 import { bytesEqual } from '../core/encoding/text.ts'
+import { openLockedFile } from '../locked-file.ts'
 
 /** A tree head that was signed, or is about to be. */
 export interface SignedHead {
@@ -113,19 +114,9 @@ function guardOver(database: DatabaseSync, path: string, origin: string): Guard 
 }
 
 function openLocked(path: string): DatabaseSync {
-  const database = new DatabaseSync(path)
-  try {
-    // EXTRA, not FULL: a deleted rollback journal is a commit, and only EXTRA flushes the folder that it was deleted from.
-    database.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = DELETE; PRAGMA synchronous = EXTRA; PRAGMA fullfsync = ON')
-    // The lock is taken by the first write and kept until the file is closed.
-    database.exec('BEGIN EXCLUSIVE; COMMIT')
-  } catch (error) {
-    database.close()
-    const reason = error instanceof Error ? error.message : String(error)
-    if (/locked|busy/i.test(reason)) throw new GuardError(`${path} is in use: another process signs for this log. Others serve beside it with --accept-only or --read-only`)
-    throw new GuardError(`${path} cannot be used as a guard: ${reason}`)
-  }
-  return database
+  return openLockedFile(path, (inUse, reason) =>
+    new GuardError(inUse ? `${path} is in use: another process signs for this log. Others serve beside it with --accept-only or --read-only` : `${path} cannot be used as a guard: ${reason}`),
+  )
 }
 
 interface GuardRow {

@@ -30,5 +30,7 @@ export const WRITER_LIMITS = {
   /** Most signature lines of a published checkpoint, the log's own included. */
   signatureLines: 16,
   /** Trees whose cosignatures are remembered, the newest ones. */
-  cosignedTrees: 16,
+  cosignedTrees: 128,
+  /** Checkpoints that are kept for their late cosignatures: the newest ones in any case, and with the newest of each witness so many at most. */
+  keptCheckpoints: { newest: 16, most: 64 },
 } as const

@@ -8,6 +8,15 @@ import { Tip } from '../storage/tip.ts'
 import { checkExtends } from './consistency.ts'
 import { GuardError, type Guard } from './guard.ts'
 
+/** Stands for the guard in the database of a mirror: nobody signs there, and only the mirror appends. */
+export const MIRROR_GUARD = 'mirror'
+
+/** Throws OpenLogError for the log of a mirror, to which nobody else may append. */
+export function refuseMirror({ origin, guardId }: Pick<Head, 'origin' | 'guardId'>): void {
+  if (guardId !== MIRROR_GUARD) return
+  throw new OpenLogError(`the database is that of a mirror of the log ${origin}: what anybody else appended there would part it from that log for ever. Serve it with \`stele mirror\`, or give this process a database of its own`)
+}
+
 /** Key, guard and database do not belong together: words for the operator. */
 export class OpenLogError extends Error {
   override readonly name = 'OpenLogError'
@@ -47,6 +56,7 @@ export async function checkLog(store: Store, keys: readonly SigningKey[], guard:
 export async function requireSigner(store: Store, guard: Guard): Promise<Head> {
   const head = await store.head()
   if (head === null) throw new OpenLogError('the database holds no log, but there is a key and a guard for one: bring the database back, or create a new log under another origin with `stele init`')
+  refuseMirror(head)
   if (head.guardId !== guard.id) {
     throw new GuardError(
       `the database names another guard (${head.guardId}) as this log's signer; this one is ${guard.id}. Two signers with one key would contradict each other. ` +

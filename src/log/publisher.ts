@@ -2,7 +2,7 @@
 
 import { signCheckpoint } from '../core/tlog/checkpoint.ts'
 import type { SigningKey } from '../core/tlog/note.ts'
-import type { Store } from '../storage/store.ts'
+import type { KeptCheckpoint, Store } from '../storage/store.ts'
 import type { Tip } from '../storage/tip.ts'
 import { startBackoff } from './backoff.ts'
 import { checkExtends, ContradictionError } from './consistency.ts'
@@ -88,7 +88,10 @@ export async function publishOnce({ store, tip, guard, keys, clock, observer, wi
   if (witnesses === null) await publish(store, signed, signed.note)
   else {
     if (!(await witnesses.cosign(signed))) throw new QuorumMissedError(`the quorum of witnesses has not cosigned size ${size}`)
-    await witnesses.inTurn(() => publish(store, signed, witnesses.noteOf(signed)))
+    await witnesses.inTurn(async () => {
+      await publish(store, signed, witnesses.noteOf(signed))
+      witnesses.notePublished(signed)
+    })
   }
   tip.advanceDurable(size)
   tip.advancePublished(size)
@@ -99,19 +102,33 @@ function publish(store: Store, { size, root, signedAt }: SignedCheckpoint, note:
   return store.publish({ size, root, note, publishedAt: signedAt })
 }
 
-/** Adds what has been cosigned of the tree of `size` to its checkpoint, where that is still the published one. Never throws: incidents are said. */
+/**
+ * Adds what has been cosigned of the tree of `size` to its checkpoint, where that is still the published one. Where it
+ * was before, or a witness has cosigned it that is not asked for each, it is kept beside. Never throws: incidents are said.
+ */
 export async function mergeCosignatures({ store, keys, log }: Pick<PublisherPorts, 'store' | 'keys' | 'log'>, witnesses: Witnesses, size: number): Promise<void> {
   try {
     await witnesses.inTurn(async () => {
       const publication = await store.publication()
-      if (publication?.size !== size) return
-      const signed = ownCheckpoint(publication, keys)
+      const isNewest = publication?.size === size
+      // One that was abandoned is shown to nobody, whoever cosigned it.
+      const signed = isNewest ? ownCheckpoint(publication, keys) : witnesses.published(size)
+      if (signed === null) return
       const note = witnesses.noteOf(signed)
-      if (note !== publication.note) await publish(store, signed, note)
+      if (isNewest && note !== publication.note) await publish(store, signed, note)
+      if (!isNewest || witnesses.hasSlow(size)) await keep(store, witnesses, { size, note })
     })
   } catch (error) {
     log('warn', { error }, 'a late cosignature could not be added to its checkpoint')
   }
+}
+
+async function keep(store: Store, witnesses: Witnesses, checkpoint: KeptCheckpoint): Promise<void> {
+  const kept = await store.keptCheckpoints()
+  if (kept.some(({ size, note }) => size === checkpoint.size && note === checkpoint.note)) return
+  const others = kept.filter(({ size }) => size !== checkpoint.size)
+  const outdated = witnesses.outdated([...others, checkpoint].sort((a, b) => a.size - b.size))
+  if (!outdated.includes(checkpoint.size)) await store.keepCheckpoint(checkpoint, outdated)
 }
 
 function unlessMissed(error: unknown): void {

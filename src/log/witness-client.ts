@@ -172,7 +172,7 @@ function readCosignatures({ note }: SignedCheckpoint, body: string, keys: readon
 }
 
 /** How far the first range of times is after the second (negative: before); 0 where they overlap. */
-function distance([start, end]: readonly [number, number], [from, to]: readonly [number, number]): number {
+export function distance([start, end]: readonly [number, number], [from, to]: readonly [number, number]): number {
   return start > to ? start - to : end < from ? end - from : 0
 }
 

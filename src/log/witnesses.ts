@@ -7,7 +7,7 @@ import { bytesEqual } from '../core/encoding/text.ts'
 import { verdictOf } from '../core/errors.ts'
 import { formatNote, parseNote, verifyNote, type NoteSignature, type VerifiedSignature, type VerifierKey } from '../core/tlog/note.ts'
 import { meetsQuorum, type Policy, type PolicyWitness } from '../core/tlog/policy.ts'
-import type { Publication } from '../storage/store.ts'
+import type { KeptCheckpoint, Publication } from '../storage/store.ts'
 import { WRITER_LIMITS } from './limits.ts'
 import type { LogLine } from './ports.ts'
 import { WitnessClient, type SignedCheckpoint, type WitnessAlarm, type WitnessPorts } from './witness-client.ts'
@@ -61,8 +61,8 @@ export class Witnesses {
   readonly #settings: WitnessSettings
   readonly #endpoints: readonly Endpoint[]
   readonly #state = new Map<string, { cosignedAt: number | null; latencyMs: number | null; refusal: string | null }>()
-  /** Cosignatures by size of their tree, newest last, and by the witness's name. */
-  readonly #trees = new Map<number, Map<string, VerifiedSignature>>()
+  /** By size. */
+  readonly #trees = new Map<number, Tree>()
   /** Witnesses that have said since the start how much they have seen. */
   readonly #answered = new Set<PolicyWitness>()
   readonly #stop = new AbortController()
@@ -74,7 +74,7 @@ export class Witnesses {
   shortfall: string | null = null
   /** The checkpoint that waits for its quorum. */
   #open: SignedCheckpoint | null = null
-  /** Called whenever a tree of this size has a new cosignature that nobody waits for. */
+  /** Called whenever a tree of this size has a cosignature that nobody waits for, and once more when its checkpoint is published. */
   onCosigned: (size: number) => void = () => undefined
 
   /** Throws PolicyError where the policy is another log's, or the quorum can never be met for every checkpoint. */
@@ -155,9 +155,35 @@ export class Witnesses {
   noteOf(checkpoint: SignedCheckpoint): string {
     const { policy } = this.#settings
     const { text, signatures } = parseNote(checkpoint.note)
-    const known = this.#trees.get(checkpoint.size)
+    const known = this.#trees.get(checkpoint.size)?.cosignatures
     const lines = policy.witnesses.flatMap(({ name }) => known?.get(name) ?? [])
     return formatNote({ text, signatures: [...signatures, ...servedOf(policy, lines, WRITER_LIMITS.signatureLines - signatures.length).map(({ signature }) => signature)] })
+  }
+
+  /** Says that a checkpoint is published. */
+  notePublished(checkpoint: SignedCheckpoint): void {
+    this.#treeOf(checkpoint.size).published = checkpoint
+    if (this.hasSlow(checkpoint.size)) this.onCosigned(checkpoint.size)
+  }
+
+  /** The checkpoint of this size that was published; null where none was, or it is long ago. */
+  published(size: number): SignedCheckpoint | null {
+    return this.#trees.get(size)?.published ?? null
+  }
+
+  /** Whether a witness with a rate of its own has cosigned the tree of this size. */
+  hasSlow(size: number): boolean {
+    const slow = this.#endpoints.filter(({ everyMs }) => everyMs > 0).flatMap(({ witnesses }) => witnesses)
+    return slow.some(({ name }) => this.#trees.get(size)?.cosignatures.has(name))
+  }
+
+  /** Sizes of those of these checkpoints, given by size, that need not be kept: all but the newest, and the newest with a cosignature of each witness. */
+  outdated(kept: readonly KeptCheckpoint[]): readonly number[] {
+    const { newest, most } = WRITER_LIMITS.keptCheckpoints
+    const signed = kept.toReversed().map(({ size, note }) => ({ size, by: parseNote(note).signatures }))
+    const newestOf = this.#settings.policy.witnesses.map(({ key }) => signed.find(({ by }) => by.some(({ name, id }) => name === key.name && id === key.id)))
+    const stay = signed.filter((checkpoint, i) => i < newest || newestOf.includes(checkpoint)).slice(0, most)
+    return signed.filter((checkpoint) => !stay.includes(checkpoint)).map(({ size }) => size)
   }
 
   /** Does one thing after the other: publications, and what merges into them. */
@@ -248,7 +274,7 @@ export class Witnesses {
     const name = witnesses.find(({ key }) => key === cosignature.key)?.name ?? ''
     if (this.#state.get(name)?.refusal !== null) log('info', { witness: name }, 'a witness cosigns again')
     this.#state.set(name, { cosignedAt: clock.timeOfDay(), latencyMs, refusal: null })
-    this.#treeOf(size).set(name, cosignature)
+    this.#treeOf(size).cosignatures.set(name, cosignature)
   }
 
   #refused({ witnesses }: Endpoint, reason: string): void {
@@ -289,18 +315,21 @@ export class Witnesses {
   }
 
   // What was published before this process began stays published.
-  #remember({ size, note }: Publication): void {
-    const { policy } = this.#settings
+  #remember(publication: Publication): void {
+    const { policy, keys: own } = this.#settings
+    const { size, note } = publication
+    const tree = this.#treeOf(size)
+    tree.published ??= ownCheckpoint(publication, own)
     const keys = policy.witnesses.map(({ key }) => key)
     const { value } = verdictOf(() => verifyNote(parseNote(note), keys))
     for (const cosignature of value ?? []) {
       const name = policy.witnesses.find(({ key }) => key === cosignature.key)?.name ?? ''
-      if (!this.#treeOf(size).has(name)) this.#treeOf(size).set(name, cosignature)
+      if (!tree.cosignatures.has(name)) tree.cosignatures.set(name, cosignature)
     }
   }
 
-  #treeOf(size: number): Map<string, VerifiedSignature> {
-    const known = this.#trees.get(size) ?? new Map<string, VerifiedSignature>()
+  #treeOf(size: number): Tree {
+    const known = this.#trees.get(size) ?? { published: null, cosignatures: new Map<string, VerifiedSignature>() }
     this.#trees.set(size, known)
     const oldest = [...this.#trees.keys()].sort((a, b) => b - a).slice(WRITER_LIMITS.cosignedTrees)
     for (const size of oldest) this.#trees.delete(size)
@@ -317,6 +346,13 @@ export function ownCheckpoint({ size, root, note, publishedAt }: Publication, ke
 }
 
 const DAY_MS = 86_400_000
+
+/** What is remembered of a tree that was signed. */
+interface Tree {
+  published: SignedCheckpoint | null
+  /** By the witness's name. */
+  readonly cosignatures: Map<string, VerifiedSignature>
+}
 
 /** Witnesses at one address. */
 interface Endpoint {

@@ -21,7 +21,7 @@ export function boundConnections(server: Server, limits: ServerLimits): Connecti
   const sending = new Map<ServerResponse, Sending>()
 
   server.on('connection', (socket: Socket) => {
-    const key = addressKey(socket.remoteAddress ?? '') ?? 'unknown'
+    const key = keyOf(socket)
     const count = (counts.get(key) ?? 0) + 1
     if (count > limits.connectionsPerAddress) {
       socket.destroy()
@@ -44,6 +44,7 @@ export function boundConnections(server: Server, limits: ServerLimits): Connecti
       const allowedMs = (limits.answerSeconds + (socket.bytesWritten - bytesBefore) / limits.answerBytesPerSecond) * 1000
       if (now - started > allowedMs) socket.destroy()
     }
+    closeHeaviest(sending, limits.unsentBytes ?? Infinity)
   }, limits.sweepMs)
   sweep.unref()
 
@@ -71,4 +72,33 @@ interface Sending {
   readonly bytesBefore: number
   /** When the answer was first seen to be on its way; null before. */
   readonly since: number | null
+}
+
+// Who asks for much at once and takes little of it would fill the memory long before it is too slow.
+function closeHeaviest(sending: ReadonlyMap<ServerResponse, Sending>, unsentBytes: number): void {
+  const unsent = new Map<Socket, number>()
+  for (const [response, { socket }] of sending) unsent.set(socket, (unsent.get(socket) ?? 0) + response.writableLength)
+  let left = sum(unsent.values())
+  if (left <= unsentBytes) return
+  const addresses = [...Map.groupBy(unsent, ([socket]) => keyOf(socket)).values()].map((held) => ({
+    held: held.sort(([, a], [, b]) => a - b),
+    bytes: sum(held.map(([, bytes]) => bytes)),
+  }))
+  while (left > unsentBytes) {
+    const heaviest = addresses.reduce((most, address) => (address.bytes > most.bytes ? address : most))
+    const [socket, bytes] = heaviest.held.pop() ?? []
+    socket?.destroy()
+    heaviest.bytes -= bytes ?? 0
+    left -= bytes ?? 0
+  }
+}
+
+function sum(numbers: Iterable<number>): number {
+  let total = 0
+  for (const number of numbers) total += number
+  return total
+}
+
+function keyOf(socket: Socket): string {
+  return addressKey(socket.remoteAddress ?? '') ?? 'unknown'
 }

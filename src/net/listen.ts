@@ -39,6 +39,8 @@ export interface ServerLimits {
   readonly answerSeconds: number
   /** Bytes of an answer that a client must take in a second. */
   readonly answerBytesPerSecond: number
+  /** Most bytes of answers that were written and not taken, of all connections together; above it, those that hold most are closed. Default: any number. */
+  readonly unsentBytes?: number
   /** How long a connection stays open after the refusal of what was no HTTP, in seconds. */
   readonly lingerSeconds: number
   /** How often the time limits of connections are looked at, in milliseconds. */

@@ -5,7 +5,7 @@ import { parseCid } from '../core/encoding/cid.ts'
 import { bytesEqual, concatBytes } from '../core/encoding/text.ts'
 import { HASH_BYTES } from '../core/tlog/hash.ts'
 import { EMPTY_EDGE, edgeRoot } from '../core/tlog/edge.ts'
-import { checkAppend, checkPublication } from './rules.ts'
+import { checkAppend, checkKept, checkPublication } from './rules.ts'
 import {
   LogExistsError,
   NoLogError,
@@ -48,6 +48,8 @@ export function memoryStore(options: MemoryOptions = {}): Store {
   let head: Head | null = null
   let publication: Publication | null = null
   let statement: string | null = null
+  /** Notes by size. */
+  const kept = new Map<number, string>()
   let turn: Promise<unknown> = Promise.resolve()
   const watchers = new Set<() => void>()
 
@@ -169,6 +171,11 @@ export function memoryStore(options: MemoryOptions = {}): Store {
         .sort((a, b) => a.createdAt - b.createdAt || (a.cid < b.cid ? -1 : a.cid > b.cid ? 1 : a.index - b.index))
         .slice(0, count)
         .map(storedEntry),
+    rejected: async (from, to, count) =>
+      rows
+        .slice(from, Math.max(from, to))
+        .flatMap(({ index, did, cid, rejected }) => (rejected === null ? [] : [{ index, did, cid, code: rejected }]))
+        .slice(0, count),
     tiles: async (asked) => asked.map(({ level, index }) => tiles.get(tileKey(level, index)) ?? new Uint8Array()),
     publication: async () => publication,
     async publish(next) {
@@ -181,6 +188,12 @@ export function memoryStore(options: MemoryOptions = {}): Store {
       publication = next
       moved()
       await fault('after publish')
+    },
+    keptCheckpoints: async () => [...kept].map(([size, note]) => ({ size, note })).sort((a, b) => a.size - b.size),
+    async keepCheckpoint(checkpoint, outdated) {
+      checkKept(checkpoint)
+      for (const size of outdated) kept.delete(size)
+      kept.set(checkpoint.size, checkpoint.note)
     },
     keyStatement: async () => statement,
     setSigner: (from, { guardId, vkeys, statement: next = statement }) =>

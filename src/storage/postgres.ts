@@ -6,8 +6,8 @@ import { DATABASE_LIMITS, openPool, overPool, type DatabaseOptions } from './dat
 import { gather } from './gather.ts'
 import { checkSchema } from './migrate.ts'
 import { NOTIFY, watchLog } from './notify.ts'
-import { entries, exportAfter, exportFrom, history, leaves, newestOf, tiles } from './reads.ts'
-import { checkPublication } from './rules.ts'
+import { entries, exportAfter, exportFrom, history, leaves, newestOf, rejected, tiles } from './reads.ts'
+import { checkKept, checkPublication } from './rules.ts'
 import {
   LogExistsError,
   NoLogError,
@@ -63,6 +63,7 @@ export async function openPostgres(options: DatabaseOptions): Promise<Store> {
     exportFrom: (from, to, count, use) => exportFrom(pool, from, to, count, use),
     exportAfter: (after, to, count) => exportAfter(pool, after, to, count),
 
+    rejected: (from, to, count) => rejected(db, from, to, count),
     tiles: (asked) => tiles(db, asked),
 
     async publication() {
@@ -86,6 +87,19 @@ export async function openPostgres(options: DatabaseOptions): Promise<Store> {
         .returning(NOTIFY)
         .execute()
       if (written.length !== 1) throw new StalePublicationError(`a checkpoint newer than size ${size}, or with another root, is published`)
+    },
+
+    keptCheckpoints: () => db.selectFrom('kept_checkpoints').select(['size', 'note']).orderBy('size').execute(),
+
+    async keepCheckpoint({ size, note }, outdated) {
+      checkKept({ size, note })
+      const dropped = outdated.filter((other) => other !== size)
+      await db
+        .with('dropped', (query) => query.deleteFrom('kept_checkpoints').where(sql<boolean>`size = any(${dropped}::bigint[])`))
+        .insertInto('kept_checkpoints')
+        .values({ size, note })
+        .onConflict((conflict) => conflict.column('size').doUpdateSet({ note }))
+        .execute()
     },
 
     async keyStatement() {

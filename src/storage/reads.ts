@@ -7,7 +7,7 @@ import { assert } from '../core/errors.ts'
 import { isDid } from '../core/plc/did.ts'
 import type { TileId } from '../core/tlog/tile.ts'
 import { copyOut, type CopiedRow } from './copy-out.ts'
-import type { EntryRow, StoredEntry } from './store.ts'
+import type { EntryRow, RejectedRow, StoredEntry } from './store.ts'
 import type { EntriesTable, Tables } from './tables.ts'
 
 const DID_PREFIX = 'did:plc:'
@@ -98,6 +98,13 @@ export async function exportAfter(pool: Pool, after: number | null, to: number, 
   return [...whole, ...rest.sort(byTimeAndCid)]
 }
 
+/** As `Store.rejected`. */
+export async function rejected(db: Kysely<Tables>, from: number, to: number, count: number): Promise<RejectedRow[]> {
+  const found = db.selectFrom('entries').select(['index', 'did', 'cid', 'rejected']).where('rejected', 'is not', null).where('index', '>=', from).where('index', '<', to)
+  const rows = await found.orderBy('index').limit(count).execute()
+  return rows.map((row) => ({ index: row.index, did: fullDid(row.did), cid: cidText(row.cid), code: row.rejected ?? '' }))
+}
+
 /** As `Store.tiles`. */
 export async function tiles(db: Kysely<Tables>, asked: readonly TileId[]): Promise<Uint8Array[]> {
   if (asked.length === 0) return []
@@ -147,7 +154,7 @@ function compareTexts(a: string, b: string): number {
 function toRow(row: EntriesTable): EntryRow {
   return {
     index: row.index,
-    did: row.did === null ? '' : DID_PREFIX + row.did,
+    did: fullDid(row.did),
     cid: cidText(row.cid),
     createdAt: row.created_at,
     signer: row.signer,
@@ -155,6 +162,10 @@ function toRow(row: EntriesTable): EntryRow {
     rejected: row.rejected,
     entry: row.entry,
   }
+}
+
+function fullDid(stored: string | null): string {
+  return stored === null ? '' : DID_PREFIX + stored
 }
 
 function cidText(digest: Uint8Array | null): string {

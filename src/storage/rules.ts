@@ -5,7 +5,7 @@ import { assert } from '../core/errors.ts'
 import { isDid } from '../core/plc/did.ts'
 import { HASH_BYTES } from '../core/tlog/hash.ts'
 import { TILE_WIDTH } from '../core/tlog/tile.ts'
-import type { Append, EntryRow, Publication } from './store.ts'
+import type { Append, EntryRow, KeptCheckpoint, Publication } from './store.ts'
 
 /** Asserts that a change is whole: no gap in its indices, sizes that fit, hashes of 32 bytes, rows that can be stored. */
 export function checkAppend(append: Append): void {
@@ -26,9 +26,14 @@ export function checkAppend(append: Append): void {
 
 /** Asserts that a checkpoint can be stored. */
 export function checkPublication(publication: Publication): void {
-  assert(Number.isSafeInteger(publication.size) && publication.size >= 0, 'the size of a checkpoint is a natural number')
+  checkKept(publication)
   assert(publication.root.length === HASH_BYTES, 'a root has 32 bytes')
-  assert(publication.note.length > 0, 'a checkpoint has a note')
+}
+
+/** Asserts that a checkpoint can be kept. */
+export function checkKept({ size, note }: KeptCheckpoint): void {
+  assert(Number.isSafeInteger(size) && size >= 0, 'the size of a checkpoint is a natural number')
+  assert(note.length > 0, 'a checkpoint has a note')
 }
 
 // Entries that are no operation of any identity have neither DID nor CID; only rejected ones may.

@@ -56,6 +56,15 @@ export interface Publication {
   readonly publishedAt: number
 }
 
+/** A checkpoint that was published once, kept for the cosignatures that came to it. */
+export type KeptCheckpoint = Pick<Publication, 'size' | 'note'>
+
+/** An entry that breaks the rules and stays in the tree all the same. */
+export interface RejectedRow extends Pick<EntryRow, 'index' | 'did' | 'cid'> {
+  /** Code of the verdict. */
+  readonly code: string
+}
+
 /** The head while its row is held: nobody else appends until the work ends. */
 export interface LockedHead {
   readonly head: Head
@@ -105,6 +114,9 @@ export interface Store extends AsyncDisposable {
   /** Up to `count` entries that are not rejected, with an index below `to` and `createdAt > after` (all where null), ordered by createdAt, then by the CID's bytes as text. */
   exportAfter(after: number | null, to: number, count: number): Promise<StoredEntry[]>
 
+  /** The entries that break the rules, up to `count` with an index of at least `from` and below `to`, in order. `did` and `cid` are empty where the leaf's bytes are no entry. */
+  rejected(from: number, to: number, count: number): Promise<RejectedRow[]>
+
   /** The hashes stored for each tile (32 bytes times however many there are; empty where there is none), in the order asked; `width` is ignored. */
   tiles(tiles: readonly TileId[]): Promise<Uint8Array[]>
 
@@ -113,6 +125,12 @@ export interface Store extends AsyncDisposable {
 
   /** Replaces the published checkpoint, by a larger one or by the same tree with another note, such as one with more signatures. Throws StalePublicationError, and changes nothing, where the stored one is larger, or as large with another root. */
   publish(publication: Publication): Promise<void>
+
+  /** The checkpoints that are kept beside the published one, by size. */
+  keptCheckpoints(): Promise<KeptCheckpoint[]>
+
+  /** Keeps a checkpoint, in place of one of its size, and those of the other sizes in `outdated` no longer; all or nothing. */
+  keepCheckpoint(checkpoint: KeptCheckpoint, outdated: readonly number[]): Promise<void>
 
   /** The statement about the log's keys that was stored last; null where there is none. */
   keyStatement(): Promise<string | null>

@@ -43,9 +43,15 @@ export interface PublicationTable {
   published_at: number
 }
 
+export interface KeptCheckpointsTable {
+  size: number
+  note: string
+}
+
 export interface Tables {
   entries: EntriesTable
   tiles: TilesTable
   log_head: LogHeadTable
   publication: PublicationTable
+  kept_checkpoints: KeptCheckpointsTable
 }

@@ -7,6 +7,7 @@ import { formatVerifierKey, type SigningKey, type VerifierKey } from '../core/tl
 import { listenWith } from '../net/listen.ts'
 import { COMMON_HEADERS, createWitnessApp, TEXT_TYPE } from './app.ts'
 import { createCosigner } from './cosigner.ts'
+import { showSuspects } from './evidence-files.ts'
 import { hasKeys, KEY_FILES, makeKeys, readKeys } from './keys.ts'
 import { WITNESS_LIMITS } from './limits.ts'
 import { openState, type StateFile } from './state.ts'
@@ -61,9 +62,20 @@ export async function startWitness(options: WitnessOptions): Promise<RunningWitn
   const vkeys = keys.map(formatVerifierKey)
   writeFileSync(join(dataDir, VKEYS_FILE), `${vkeys.join('\n')}\n`)
 
+  const keysOf = Map.groupBy(logKeys, (key) => key.name)
+  const show = (origin: string, keys: readonly VerifierKey[]): string => {
+    try {
+      return `both checkpoints are in ${showSuspects(dataDir, origin, state.suspects(origin), keys).at(-1) ?? dataDir}`
+    } catch (error) {
+      return `both checkpoints are in the state, and their file cannot be written until the next start (${error instanceof Error ? error.message : String(error)})`
+    }
+  }
+  // What an earlier run kept and could not write.
+  for (const [origin, keys] of keysOf) show(origin, keys)
+
   const { promise: failed, resolve: onFailure } = Promise.withResolvers<Error>()
   const witness = createWitness({
-    state, cosigners: keys.map(createCosigner), logKeys, now: options.now ?? Date.now, elapsed, log,
+    state, cosigners: keys.map(createCosigner), logKeys, show, now: options.now ?? Date.now, elapsed, log,
     ...(logRate === undefined ? {} : { logRate }),
   })
   const app = createWitnessApp({ witness, vkeys, clientIpHeader, elapsed, log, onFailure, ...(addressRate === undefined ? {} : { addressRate }) })
@@ -71,7 +83,7 @@ export async function startWitness(options: WitnessOptions): Promise<RunningWitn
   const limits = { ...WITNESS_LIMITS, ...(clientIpHeader === null ? {} : { connectionsPerAddress: Infinity }) }
   const plainError = (message: string) => ({ body: `${message}\n`, headers: { ...COMMON_HEADERS, 'Content-Type': TEXT_TYPE } })
   const server = stack.use(await listenWith(app, { host, port, limits, plainError }))
-  log('info', { url: server.url, vkeys, logs: [...new Set(logKeys.map((key) => key.name))] }, 'witness listening')
+  log('info', { url: server.url, vkeys, logs: [...keysOf.keys()] }, 'witness listening')
   const opened = stack.move()
   return { url: server.url, vkeys, failed, [Symbol.asyncDispose]: () => opened.disposeAsync() }
 }

@@ -2,8 +2,9 @@
 // leaves. spec/witness.md#state
 
 import { createHash } from 'node:crypto'
-import { DatabaseSync } from 'node:sqlite'
+import type { DatabaseSync } from 'node:sqlite'
 import type { Checkpoint } from '../core/tlog/checkpoint.ts'
+import { openLockedFile } from '../locked-file.ts'
 import { WITNESS_LIMITS } from './limits.ts'
 import { WitnessError } from './witness-error.ts'
 
@@ -17,8 +18,8 @@ export interface Cosigned extends Checkpoint {
 
 /**
  * A checkpoint that its log signed and that was not cosigned. `contradiction`: the two notes convict the log, with the
- * proof where their sizes differ, which then leads from another root to the submitted one (where `known` is null, the
- * submitted note alone does: a tree of size 0 with another root). `unproven`: the proof that came with it failed, for
+ * proof where their sizes differ, which then leads from another root to the submitted one (a tree of size 0 with another
+ * root than the empty one needs no proof, and where nothing was cosigned yet there is no known note). `unproven`: the proof that came with it failed, for
  * which its sender alone may be to blame.
  */
 export interface Suspect {
@@ -26,7 +27,7 @@ export interface Suspect {
   readonly origin: string
   /** When it came, milliseconds since 1970. */
   readonly at: number
-  /** The note that was cosigned last; null where there was none, or where it is not needed. */
+  /** The note that was cosigned last; null where there was none. */
   readonly known: string | null
   readonly size: number
   /** 32 bytes. */
@@ -86,7 +87,9 @@ const STATE_VERSION = 1
  * where it cannot be used.
  */
 export function openState(path: string, mayBegin: boolean): StateFile {
-  const database = openLocked(path)
+  const database = openLockedFile(path, (inUse, reason) =>
+    new WitnessError(inUse ? `${path} is in use: another process is this witness` : `${path} cannot be used as the state of a witness: ${reason}`),
+  )
   try {
     if (database.prepare('SELECT count(*) AS tables FROM sqlite_schema').get()?.['tables'] === 0) {
       if (!mayBegin) throw new WitnessError(`${path} is empty: bring back the newest state of this witness`)
@@ -183,21 +186,6 @@ function write<T>(database: DatabaseSync, work: () => T): T {
 }
 
 const SQLITE_FULL = 13
-
-function openLocked(path: string): DatabaseSync {
-  const database = new DatabaseSync(path)
-  try {
-    // EXTRA, not FULL: a deleted rollback journal is a commit, and only EXTRA flushes the folder that it was deleted from.
-    database.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = DELETE; PRAGMA synchronous = EXTRA; PRAGMA fullfsync = ON')
-    // The lock is taken by the first write and kept until the file is closed.
-    database.exec('BEGIN EXCLUSIVE; COMMIT')
-  } catch (error) {
-    database.close()
-    if (/locked|busy/i.test(wordsOf(error))) throw new WitnessError(`${path} is in use: another process is this witness`)
-    throw new WitnessError(`${path} cannot be used as the state of a witness: ${wordsOf(error)}`)
-  }
-  return database
-}
 
 function readCosigned({ origin, size, root, timestamp, note }: Row): Cosigned {
   return { origin: text(origin), size: number(size), root: bytes(root), timestamp: number(timestamp), note: text(note) }

@@ -26,6 +26,8 @@ export interface WitnessPorts {
   readonly logKeys: readonly VerifierKey[]
   /** Cosignatures a second for one log, 0 for any number. Default: the limit of that name. */
   readonly logRate?: number
+  /** Shows what is kept of a log as files; returns in words where the newest is. Default: no files. */
+  readonly show?: (origin: string, keys: readonly VerifierKey[]) => string
   /** Milliseconds since 1970. */
   readonly now: () => number
   /** Milliseconds, never going back. */
@@ -45,7 +47,7 @@ export interface Witness {
 
 /** A witness over its ports. */
 export function createWitness(ports: WitnessPorts): Witness {
-  const { state, cosigners, logKeys, logRate = WITNESS_LIMITS.logRate, now, elapsed, log } = ports
+  const { state, cosigners, logKeys, logRate = WITNESS_LIMITS.logRate, show = () => 'both checkpoints are kept', now, elapsed, log } = ports
   const keysOf = Map.groupBy(logKeys.filter((key) => isLogKeyType(key.type)), (key) => key.name)
   const throttle = logRate === 0 ? null : new Throttle({ rate: logRate, burst: logRate * WITNESS_LIMITS.logBurstSeconds, addresses: keysOf.size })
 
@@ -62,12 +64,19 @@ export function createWitness(ports: WitnessPorts): Witness {
     if (waitMs > 0) throw new WitnessRefusal('TOO_MANY_REQUESTS', { retryAfterS: Math.ceil(waitMs / 1000) })
   }
 
-  const suspect = (found: Suspect): void => {
-    if (!keptOrFull(() => state.keep(found))) return
+  const suspect = (found: Suspect, keys: readonly VerifierKey[]): void => {
     const { origin, size, known, submitted, oldSize, proof } = found
+    let where = 'the disk is full, and both checkpoints are in this line alone'
+    try {
+      if (!state.keep(found)) return
+      where = show(origin, keys)
+    } catch (error) {
+      // What was found is said at least, and the request refused for what it is.
+      if (!(error instanceof StateFullError)) throw error
+    }
     const fields = { origin, size, known, submitted, oldSize, proof: proof.map((hash) => base64.encode(hash)) }
-    if (found.kind === 'contradiction') log('error', fields, 'THE LOG CONTRADICTS ITSELF: it signed two trees that cannot both be true; both checkpoints are kept')
-    else log('warn', fields, 'a checkpoint that its log signed came without a proof that it continues the one cosigned last; both are kept')
+    if (found.kind === 'contradiction') log('error', fields, `THE LOG CONTRADICTS ITSELF: it signed two trees that cannot both be true; ${where}`)
+    else log('warn', fields, `a checkpoint that its log signed came without a proof that it continues the one cosigned last; ${where}`)
   }
 
   const timestampAfter = (last: number): number => {
@@ -96,14 +105,14 @@ export function createWitness(ports: WitnessPorts): Witness {
       const found = { origin, at: now(), size, root, submitted, oldSize, proof }
       const isEmptyWithRoot = size === 0 && !bytesEqual(root, EMPTY_ROOT)
       const contradicts = isEmptyWithRoot || (last !== null && size === lastSize && !bytesEqual(root, lastRoot))
-      if (contradicts) suspect({ ...found, kind: 'contradiction', known: isEmptyWithRoot ? null : (last?.note ?? null) })
+      if (contradicts) suspect({ ...found, kind: 'contradiction', known: last?.note ?? null }, keys)
       if (oldSize !== lastSize) throw new WitnessRefusal('STALE', { body: `${lastSize}\n`, type: 'text/x.tlog.size' })
       if (contradicts) throw new WitnessRefusal(isEmptyWithRoot ? 'NOT_EMPTY' : 'CONTRADICTION')
       refuse('INCONSISTENT', () => verifyConsistency({ oldSize, oldRoot: lastRoot, newSize: size, newRoot: root, proof }), () => {
         if (last === null || size <= lastSize || lastSize === 0) return
         // A proof that leads from another root to the one that was signed convicts the log; one that leads nowhere, nobody.
         const convicts = impliedRoot({ oldSize, newSize: size, newRoot: root, proof }) !== null
-        suspect({ ...found, kind: convicts ? 'contradiction' : 'unproven', known: last.note })
+        suspect({ ...found, kind: convicts ? 'contradiction' : 'unproven', known: last.note }, keys)
       })
 
       const timestamp = timestampAfter(last?.timestamp ?? 0)
@@ -176,16 +185,6 @@ function refuse<T>(code: WitnessRefusalCode, work: () => T, first: () => void = 
     first()
     const parts: RefusalParts = code === 'MALFORMED' ? { detail: error.message } : {}
     throw new WitnessRefusal(code, parts)
-  }
-}
-
-// On a full disk what was found is said at least, and the request refused for what it is.
-function keptOrFull(keep: () => boolean): boolean {
-  try {
-    return keep()
-  } catch (error) {
-    if (error instanceof StateFullError) return true
-    throw error
   }
 }
 

@@ -80,6 +80,29 @@ describe('a slow sender', () => {
   })
 })
 
+describe.skipIf(process.platform !== 'linux')('answers that are not taken', () => {
+  it('are held up to a bound: of the address that makes the server hold most, the connection that does is closed', async () => {
+    await using listening = await serve((_, response) => response.end(Buffer.alloc(1_000_000)), { unsentBytes: 20_000_000, sweepMs: 50 })
+    const open = (): Promise<number> => new Promise((resolve) => listening.server.getConnections((_, count) => resolve(count)))
+    const wires = [wire(listening.url, { localAddress: '127.0.0.2' }), wire(listening.url), wire(listening.url)]
+    for (const [i, { socket }] of wires.entries()) {
+      socket.pause()
+      socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n'.repeat([8, 4, 60][i] ?? 0))
+    }
+    while ((await open()) !== 2) await pause(20)
+    const taken = wires.map(async ({ socket, received, closed }, i) => {
+      socket.resume()
+      if (i === 2) await closed
+      else while (received().length < (i === 0 ? 8_000_000 : 4_000_000)) await once(socket, 'data')
+      socket.destroy()
+      return received().split('HTTP/1.1 200').length - 1
+    })
+    const [modest, lazy, greedy] = await Promise.all(taken)
+    expect([modest, lazy]).toEqual([8, 4])
+    expect(greedy).toBeLessThan(60)
+  }, 30_000)
+})
+
 describe('a slow reader', () => {
   const large = (_: unknown, response: ServerResponse): void => void response.end(Buffer.alloc(30_000_000))
 

@@ -143,6 +143,8 @@ const REQUESTS: Record<string, readonly (readonly [status: number, path: string,
   'GET /tile/{path}': [[200, '/tile/0/000'], [200, '/tile/1/000.p/1'], [404, '/tile/0/999'], [404, '/tile/x']],
   'GET /log/vkey': [[200, '/log/vkey']],
   'GET /log/keys': [[200, '/log/keys']],
+  'GET /log/checkpoints': [[200, '/log/checkpoints']],
+  'GET /log/rejected': [[200, '/log/rejected'], [400, '/log/rejected?after=x']],
   'GET /log/proof/inclusion': [[200, '/log/proof/inclusion?index=3'], [400, '/log/proof/inclusion'], [400, '/log/proof/inclusion?index=9&size=2'], [404, '/log/proof/inclusion?index=0&size=99999']],
   'GET /log/proof/consistency': [[200, '/log/proof/consistency?from=1'], [200, '/log/proof/consistency?from=0&to=0'], [400, '/log/proof/consistency?from=x'], [404, '/log/proof/consistency?from=1&to=99999']],
   'POST /dids': [
@@ -214,7 +216,7 @@ describe('the answers', () => {
     const broken = (): Promise<never> => Promise.reject(new Error('broken'))
     const { store } = counter
     for (const ping of [() => store.ping(), broken]) {
-      const failing = { ...store, newest: broken, newestOf: broken, history: broken, entries: broken, tiles: broken, publication: broken, leaves: broken, exportAfter: broken, exportFrom: broken, ping }
+      const failing = { ...store, head: broken, keyStatement: broken, newest: broken, newestOf: broken, history: broken, entries: broken, tiles: broken, publication: broken, leaves: broken, exportAfter: broken, exportFrom: broken, ping }
       await using ill = await openCounter({ ports: { store: failing, tip: counter.tip, submit: broken } })
       check(path, method, await ill.ask(target, { method, ...options }))
     }

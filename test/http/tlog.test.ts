@@ -73,6 +73,18 @@ describe('GET /log/keys', () => {
   })
 })
 
+describe('GET /log/checkpoints', () => {
+  it('is empty where none is kept, then the kept ones by size, a line of JSON each', async () => {
+    await using counter = await openCounter()
+    expect(await counter.ask('/log/checkpoints')).toMatchObject({ status: 200, text: '' })
+    const kept = [{ size: 3, note: 'three\n\n— a\n' }, { size: 8, note: 'eight\n' }]
+    for (const checkpoint of kept.toReversed()) await counter.store.keepCheckpoint(checkpoint, [])
+    const reply = await counter.ask('/log/checkpoints')
+    expect(reply.headers).toMatchObject({ 'content-type': 'application/jsonlines', 'cache-control': 'no-cache' })
+    expect(reply.text.split('\n').map((line): unknown => JSON.parse(line))).toEqual(kept)
+  })
+})
+
 describe('tiles', () => {
   it('are what a naive tree says, at sizes on both sides of every boundary', async () => {
     await using counter = await openCounter()

@@ -4,7 +4,8 @@ import { spawn, spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import type { Ended } from '../support/program.ts'
 
-const FOLDER = join(import.meta.dirname, 'go')
+/** The module of the programs. */
+export const GO_FOLDER = join(import.meta.dirname, 'go')
 const UNREACHABLE = /: reading https?:\/\/|dial tcp|no such host|i\/o timeout|module lookup disabled/
 
 /**
@@ -15,7 +16,7 @@ export function hasGo(title: string, ...listed: readonly string[]): boolean {
   const { stdout } = spawnSync('go', ['version'], { encoding: 'utf8' })
   const [, major, minor] = /go(\d+)\.(\d+)/.exec(stdout ?? '') ?? []
   if (!(Number(major) > 1 || (Number(major) === 1 && Number(minor) >= 25))) return skip(title, 'there is no Go 1.25 or newer')
-  const { status, stderr } = spawnSync('go', ['list', ...listed], { cwd: FOLDER, encoding: 'utf8' })
+  const { status, stderr } = spawnSync('go', ['list', ...listed], { cwd: GO_FOLDER, encoding: 'utf8' })
   if (status === 0) return true
   if (UNREACHABLE.test(stderr)) return skip(title, `its modules cannot be fetched: ${stderr.trim()}`)
   throw new Error(stderr)
@@ -29,7 +30,7 @@ export function hasGoFor(name: string, title: string): boolean {
 /** Builds and runs a program: one of `go/` by its path, `./name`, or another by its module's path and version. */
 export function runGo(program: string, ...args: readonly string[]): Promise<Ended> {
   return new Promise((resolve, reject) => {
-    const child = spawn('go', ['run', program, ...args], { cwd: FOLDER, stdio: ['ignore', 'pipe', 'pipe'], timeout: 300_000 })
+    const child = spawn('go', ['run', program, ...args], { cwd: GO_FOLDER, stdio: ['ignore', 'pipe', 'pipe'], timeout: 300_000 })
     let [stdout, stderr] = ['', '']
     child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()))
     child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()))

@@ -207,6 +207,8 @@ describe('a receipt under a policy', () => {
   const entry = { did, createdAt: OPENED_MS, operation: genesis, source: null }
   const root = leafHash(encodeEntry(entry))
   const lattice = makeSigningKey(LOG_KEY.name, KEY_TYPES.mlDsa44, new Uint8Array(32).fill(20))
+  const successor = makeSigningKey(LOG_KEY.name, KEY_TYPES.ed25519, new Uint8Array(32).fill(29))
+  const bothKeys = (other: typeof lattice): string => `${VKEY}\nlog ${formatVerifierKey(other)}`
   const cosigners = [KEY_TYPES.cosignature, KEY_TYPES.mlDsa44, KEY_TYPES.cosignature].map((type, i) => makeSigningKey(`cosigner-${i}.test`, type, new Uint8Array(32).fill(21 + i)))
   const checkpoint = { origin: LOG_KEY.name, size: 1, root }
   const json = renderJson(genesis.value)
@@ -232,6 +234,12 @@ describe('a receipt under a policy', () => {
     ['another than is asked for', receiptBy([0, 2]), policy('w1'), null],
     ['two of three, of a log with two keys', receiptBy([0, 1], [LOG_KEY, lattice]), policy('two'), ['w0', 'w1']],
     ['two of three, of a log by its other key', receiptBy([0, 1], [lattice]), policy('two', formatVerifierKey(lattice)), ['w0', 'w1']],
+    ['two of three, of a log with two keys that are both named', receiptBy([0, 1], [LOG_KEY, lattice]), policy('two', bothKeys(lattice)), ['w0', 'w1']],
+    ['two of three, by ML-DSA-44 alone, where Ed25519 is named too', receiptBy([0, 1], [lattice]), policy('two', bothKeys(lattice)), null],
+    ['two of three, while the key changes', receiptBy([0, 1], [LOG_KEY, successor]), policy('two', bothKeys(successor)), ['w0', 'w1']],
+    ['two of three, while the key changes, for who knows the new one alone', receiptBy([0, 1], [LOG_KEY, successor]), policy('two', formatVerifierKey(successor)), ['w0', 'w1']],
+    ['two of three, from before the key changed', receiptBy([0, 1]), policy('two', bothKeys(successor)), ['w0', 'w1']],
+    ['two of three, from after it, for who knows the old one alone', receiptBy([0, 1], [successor]), policy('two'), null],
     ['two of three, of another log', receiptBy([0, 1]), policy('two', formatVerifierKey(makeSigningKey('other.test', KEY_TYPES.ed25519, new Uint8Array(32).fill(30)))), null],
   ])('is judged alike by both: %s', (_sentence, receipt, policy, witnesses) => {
     const ours = verdictOf(() => verifyReceiptOfOurs(receipt, genesis, parsePolicy(policy)))

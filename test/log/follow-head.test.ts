@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { followHead, HeadBehindError } from '../../src/log/follow-head.ts'
 import { memoryStore } from '../../src/storage/memory.ts'
-import type { Store } from '../../src/storage/store.ts'
+import type { Publication, Store } from '../../src/storage/store.ts'
 import { Tip } from '../../src/storage/tip.ts'
 import { interfereStore, Life, type StoreInterference } from '../support/interfere.ts'
 import { person } from '../support/people.ts'
@@ -29,7 +29,7 @@ describe('following a database', () => {
   })
 
   // Follows with notices that the test gives: at the beginning there is none.
-  function follow(tip: Tip, interference: StoreInterference = {}, store: Store = remains.store): Promise<void> {
+  function follow(tip: Tip, interference: StoreInterference = {}, store: Store = remains.store, told: (publication: Publication) => void = () => undefined): Promise<void> {
     const seen: Store = {
       ...interfereStore(store, new Life(), interference),
       watch(onMove) {
@@ -41,7 +41,7 @@ describe('following a database', () => {
         }
       },
     }
-    const ended = followHead({ store: seen, tip, log: (_level, _fields, words) => lines.push(words) }, stop.signal)
+    const ended = followHead({ store: seen, tip, seen: told, log: (_level, _fields, words) => lines.push(words) }, stop.signal)
     ended.catch(() => undefined)
     return ended
   }
@@ -50,6 +50,20 @@ describe('following a database', () => {
     const p = person(`follow ${name}`)
     await writer.submit(p.did, p.genesis)
   }
+
+  it('tells of the published checkpoint at every look, whether or not it has changed', async () => {
+    const looks: number[] = []
+    await writer.publish()
+    void follow(new Tip(), {}, remains.store, ({ size }) => looks.push(size))
+    await settled()
+    notice?.()
+    await settled()
+    await grow('a')
+    await writer.publish()
+    notice?.()
+    await settled()
+    expect(looks).toEqual([0, 0, 1])
+  })
 
   it('reads the tip at the beginning and at every notice', async () => {
     await grow('a')

@@ -1,10 +1,11 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { isAlarm, parseAlarm } from '../../src/core/alarm.ts'
 import { EMPTY_ROOT } from '../../src/core/tlog/hash.ts'
-import { parseNote } from '../../src/core/tlog/note.ts'
+import { parseNote, verifyNote } from '../../src/core/tlog/note.ts'
 import { openUnderPolicy } from '../../src/core/tlog/policy.ts'
 import { UNOBSERVED } from '../../src/log/ports.ts'
 import { runPublisher } from '../../src/log/publisher.ts'
+import type { WitnessReply } from '../../src/log/witness-request.ts'
 import { SplitViewError, Witnesses, type WitnessSettings } from '../../src/log/witnesses.ts'
 import type { Publication, Store } from '../../src/storage/store.ts'
 import { Tip } from '../../src/storage/tip.ts'
@@ -268,6 +269,51 @@ describe('a publisher with witnesses', () => {
     expect((s.fakes[CAROL]?.requests.length ?? 0) - before).toBeGreaterThanOrEqual(2)
     expect((s.fakes[CAROL]?.requests.length ?? 0) - before).toBeLessThanOrEqual(4)
     expect(new Set(s.published.flatMap(({ size, note }) => (size > 0 && note.includes('carol.test') ? [size] : []))).size).toBeGreaterThanOrEqual(2)
+  })
+
+  it('keeps what a witness with a rate has cosigned after the log has gone on, for monitors', async () => {
+    const s = await site('group prompt all alice bob\nquorum prompt', { rates: new Map([['carol', 86_400 / 5]]) })
+    await s.start()
+    for (let size = 1; size <= 32; size++) {
+      await s.grow(size)
+      await s.clock.pass(INTERVAL_MS)
+    }
+    const kept = await s.store.keptCheckpoints()
+    expect(kept.length).toBeGreaterThanOrEqual(5)
+    expect(kept.length).toBeLessThanOrEqual(9)
+    expect(kept.map(({ size }) => size)).toEqual([...new Set(kept.map(({ size }) => size))].sort((a, b) => a - b))
+    for (const { size, note } of kept) {
+      expect(parseNote(note).signatures.map(({ name }) => name)).toEqual([ORIGIN, 'alice.test', 'bob.test', 'carol.test'])
+      expect(verifyNote(parseNote(note), [LOG_KEY, ...s.fakes.flatMap(({ keys }) => keys)])).toHaveLength(4)
+      expect(note.split('\n')[1]).toBe(`${size}`)
+      expect(s.published.some((publication) => publication.size === size)).toBe(true)
+    }
+    expect(kept.at(-1)?.size, 'the newest that it has cosigned').toBe(s.fakes[CAROL]?.latest(ORIGIN)?.size)
+  })
+
+  it('keeps a cosignature that comes after the checkpoint was followed by another, but shows no abandoned one', async () => {
+    const s = await site(TWO_OF_THREE)
+    await s.start()
+    const slow = async (answer: () => WitnessReply): Promise<WitnessReply> => {
+      await s.clock.sleep(3_000)
+      return answer()
+    }
+    spoil(s, CAROL, slow)
+    for (let size = 1; size <= 9; size++) {
+      await s.grow(size)
+      await s.clock.pass(INTERVAL_MS)
+    }
+    const kept = await s.store.keptCheckpoints()
+    expect(kept.length).toBeGreaterThanOrEqual(2)
+    expect(kept.at(-1)?.size).toBe(s.fakes[CAROL]?.latest(ORIGIN)?.size)
+    expect(kept.every(({ note }) => note.includes('carol.test'))).toBe(true)
+    spoil(s, ALICE, FAULTS.answers(500))
+    spoil(s, BOB, FAULTS.answers(500))
+    await s.grow(20)
+    await s.clock.pass(10_000)
+    expect(s.fakes[CAROL]?.latest(ORIGIN)?.size).toBe(20)
+    expect((await s.newest()).size).toBe(9)
+    expect((await s.store.keptCheckpoints()).every(({ size }) => size <= 9)).toBe(true)
   })
 
   it('begins to sign only when a quorum has said how much it has seen', async () => {

@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { KEY_TYPES, makeSigningKey } from '../../src/core/tlog/note.ts'
+import { formatNote, KEY_TYPES, makeSigningKey, signText } from '../../src/core/tlog/note.ts'
 import type { Policy } from '../../src/core/tlog/policy.ts'
 import { WRITER_LIMITS } from '../../src/log/limits.ts'
 import { PolicyError, Witnesses, type WitnessSettings } from '../../src/log/witnesses.ts'
+import type { KeptCheckpoint } from '../../src/storage/store.ts'
 import { fakeWitness, handClock, policyOf, type FakeWitness } from '../support/fake-witness.ts'
 import { emptyLog, FIRST_MS, LOG_KEY, publishAll } from '../support/stored-log.ts'
 
@@ -69,11 +70,38 @@ describe('the witnesses of a policy', () => {
   })
 })
 
+describe('the checkpoints that are kept', () => {
+  const { newest, most } = WRITER_LIMITS.keptCheckpoints
+  const checkpoint = (size: number, by: readonly FakeWitness[]): KeptCheckpoint => {
+    const text = `${LOG_KEY.name}\n${size}\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n`
+    const signatures = [signText(text, LOG_KEY), ...by.flatMap(({ keys: [key] }) => (key === undefined ? [] : [signText(text, key, 1)]))]
+    return { size, note: formatNote({ text, signatures }) }
+  }
+
+  it('are the newest ones, and of each witness the newest', async () => {
+    const [alice, bob, carol] = fakes(3)
+    if (alice === undefined || bob === undefined || carol === undefined) throw new Error('no witness')
+    const witnesses = await open(policyOf([LOG_KEY], [alice, bob, carol], 'quorum w0'))
+    const early = [checkpoint(0, [carol, bob]), checkpoint(1, [alice, bob]), checkpoint(2, [carol]), checkpoint(3, [])]
+    const late = Array.from({ length: newest }, (_, i) => checkpoint(10 + i, [alice]))
+    expect(witnesses.outdated([])).toEqual([])
+    expect(witnesses.outdated(late)).toEqual([])
+    expect(witnesses.outdated([...early, ...late])).toEqual([3, 0])
+  })
+
+  it('are no more than there is room for, however many witnesses there are', async () => {
+    const all = fakes(most)
+    const witnesses = await open(policyOf([LOG_KEY], all, 'quorum none'))
+    const kept = [...all.map((witness, i) => checkpoint(i, [witness])), ...Array.from({ length: newest }, (_, i) => checkpoint(most + i, []))]
+    expect(witnesses.outdated(kept)).toEqual(Array.from({ length: newest }, (_, i) => newest - 1 - i))
+  })
+})
+
 describe('the specification of witnesses', () => {
   it('states the bounds as they are', () => {
     const page = readFileSync(join(import.meta.dirname, '../../spec/log.md'), 'utf8')
     const section = page.slice(page.indexOf('\n## Witnesses'), page.indexOf('\n## Signer'))
-    const { witnessRequestBytes, witnessAnswerBytes, witnessDeadlineMs, witnessClockMs, witnessTimeMs, signatureLines } = WRITER_LIMITS
+    const { witnessRequestBytes, witnessAnswerBytes, witnessDeadlineMs, witnessClockMs, witnessTimeMs, signatureLines, keptCheckpoints } = WRITER_LIMITS
     const stated = [
       `at most ${witnessRequestBytes.toLocaleString('en')} bytes`,
       `up to ${witnessAnswerBytes.toLocaleString('en')} bytes`,
@@ -81,6 +109,8 @@ describe('the specification of witnesses', () => {
       `${witnessClockMs / 1000} s from this machine's`,
       `in the last ${witnessTimeMs / 1000} s`,
       `At most ${signatureLines} signature lines`,
+      `the newest ${keptCheckpoints.newest},`,
+      `${keptCheckpoints.most} at most`,
     ]
     expect(stated.filter((words) => !section.includes(words))).toEqual([])
   })

@@ -2,9 +2,8 @@ import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { get } from '../support/observe.ts'
+import { expectSpoken } from '../support/manual.ts'
 import { openSite, SITE_ORIGIN, type Site, type Where } from '../support/site.ts'
-
-const MANUAL = readFileSync(join(import.meta.dirname, '..', '..', 'docs', 'operations.md'), 'utf8')
 
 describe('what an operator brings back, moves or loses', () => {
   let site: Site
@@ -46,11 +45,7 @@ describe('what an operator brings back, moves or loses', () => {
     expectInManual(error)
   }
 
-  /** The manual shows what is said, to the letter, but for folders, numbers of entries and ids. */
-  const expectInManual = (error: string): void => {
-    const spoken = (text: string): string => text.replaceAll(/[0-9a-f]{32}/g, 'ID').replaceAll(/\d+(\.\d+)?/g, 'N')
-    expect(spoken(MANUAL)).toContain(spoken(site.generic(error)))
-  }
+  const expectInManual = (error: string): void => expectSpoken(site.generic(error))
 
   it("refuses yesterday's database under today's guard", async () => {
     const where = { ...(await copy(yesterday)), state: (await copy(today)).state }

@@ -8,6 +8,7 @@ import { GuardError, type Guard } from '../../src/log/guard.ts'
 import { OpenLogError, openLog } from '../../src/log/open-log.ts'
 import { UNOBSERVED, type Clock, type WriterObserver } from '../../src/log/ports.ts'
 import { SubmissionPool } from '../../src/log/pool.ts'
+import { PublishedTimes } from '../../src/log/published-times.ts'
 import { publishOnce, runPublisher } from '../../src/log/publisher.ts'
 import { runSequencer, type SequencerPorts } from '../../src/log/sequencer.ts'
 import { submitTo } from '../../src/log/submit.ts'
@@ -135,8 +136,9 @@ export async function startProcess(site: Site, name: string, machine: Machine, d
         if (world.random.oneIn(3)) await world.sleep(world.random.below(40))
         return questions.map((question) => (question === null ? undefined : recall(question)))
       })
-    const sequenced = runSequencer({ store, tip, pool, verify, clock, maxClockSkewMs: MAX_SKEW_MS, witnessTimes: () => witnesses?.times() ?? [], observer, log })
-    endings.push(sequenced, followHead({ store, tip, log }, stopFollower.signal))
+    const published = new PublishedTimes(clock)
+    const sequenced = runSequencer({ store, tip, pool, verify, clock, maxClockSkewMs: MAX_SKEW_MS, witnessTimes: () => (witnesses ?? published).times(), observer, log })
+    endings.push(sequenced, followHead({ store, tip, seen: (publication) => published.see(publication), log }, stopFollower.signal))
 
     const submit = submitTo(pool, tip, clock)
     network.attach(name, async (message) => {

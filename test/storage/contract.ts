@@ -541,6 +541,33 @@ export function storeContract(open: () => Promise<{ readonly store: Store; reado
       expect((await store.publication())?.size).toBe(9)
     })
   })
+
+  describe('the checkpoints that are kept', () => {
+    it('are none at first, then those that were given, by size, the last note of each', async () => {
+      const store = await withLog()
+      expect(await store.keptCheckpoints()).toEqual([])
+      for (const [size, note] of [[9, 'nine\n'], [0, 'empty\n'], [2 ** 40, 'large\n'], [9, 'nine, with a cosignature — ü\n']] as const) await store.keepCheckpoint({ size, note }, [])
+      expect(await store.keptCheckpoints()).toEqual([{ size: 0, note: 'empty\n' }, { size: 9, note: 'nine, with a cosignature — ü\n' }, { size: 2 ** 40, note: 'large\n' }])
+    })
+
+    it('are replaced by others, whatever is named that is not there', async () => {
+      const store = await withLog()
+      for (const size of [1, 2, 3]) await store.keepCheckpoint({ size, note: `${size}\n` }, [])
+      await store.keepCheckpoint({ size: 4, note: '4\n' }, [1, 3, 4, 77])
+      expect((await store.keptCheckpoints()).map(({ size }) => size)).toEqual([2, 4])
+      await store.keepCheckpoint({ size: 2, note: 'two\n' }, [2, 4])
+      expect(await store.keptCheckpoints()).toEqual([{ size: 2, note: 'two\n' }])
+    })
+
+    it('are apart from the published one, and are refused where they are none', async () => {
+      const store = await withLog()
+      await store.keepCheckpoint({ size: 5, note: 'five\n' }, [])
+      expect(await store.publication()).toBeNull()
+      await expect(store.keepCheckpoint({ size: -1, note: 'n\n' }, [5])).rejects.toThrow()
+      await expect(store.keepCheckpoint({ size: 1, note: '' }, [5])).rejects.toThrow()
+      expect(await store.keptCheckpoints()).toEqual([{ size: 5, note: 'five\n' }])
+    })
+  })
 }
 
 async function put(store: Store, drafts: readonly Draft[], nullified: readonly number[] = []): Promise<Append> {

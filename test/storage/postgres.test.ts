@@ -185,7 +185,7 @@ describe('a session', () => {
   })
 })
 
-const DELETE_ALL = 'delete from entries; delete from tiles; delete from log_head; delete from publication'
+const DELETE_ALL = 'delete from entries; delete from tiles; delete from log_head; delete from publication; delete from kept_checkpoints'
 
 const END_STORES = 'select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()'
 

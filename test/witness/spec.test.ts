@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { parseVerifierKey } from '../../src/core/tlog/note.ts'
 import { MAX_REQUEST_PROOF, MAX_SUBTREE_SIGNATURES } from '../../src/core/tlog/witness-request.ts'
+import { EVIDENCE_FOLDER } from '../../src/witness/evidence-files.ts'
 import { KEY_FILES } from '../../src/witness/keys.ts'
 import { WITNESS_LIMITS } from '../../src/witness/limits.ts'
 import { WITNESS_REFUSALS } from '../../src/witness/refusal.ts'
@@ -35,7 +36,8 @@ it('gives every refusal its status and text', () => {
 })
 
 it('names the files of the data folder, and the bounds of requests', () => {
-  for (const name of [...KEY_FILES.map(({ file }) => file), STATE_FILE, VKEYS_FILE]) expect(SPEC).toContain(`\`${name}\``)
+  for (const name of [...KEY_FILES.map(({ file }) => file), STATE_FILE, VKEYS_FILE, EVIDENCE_FOLDER]) expect(SPEC).toContain(`\`${name}\``)
+  expect(SPEC).toContain(`the first ${WITNESS_LIMITS.contradictions} contradictions are kept, and the last ${WITNESS_LIMITS.unproven} without proof`)
   expect(SPEC).toContain(`at most ${MAX_REQUEST_PROOF} hashes`)
   expect(SPEC).toContain(`at most ${MAX_SUBTREE_SIGNATURES} cosignatures`)
 })

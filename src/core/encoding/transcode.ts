@@ -38,6 +38,15 @@ export class ByteWriter {
   written(): Uint8Array {
     return this.bytes.subarray(0, this.length)
   }
+
+  /** What was written, without the room around it, for who keeps it; the writer is empty again. */
+  take(): Uint8Array {
+    const taken = this.written().slice()
+    this.bytes = new Uint8Array()
+    this.view = new DataView(this.bytes.buffer)
+    this.length = 0
+    return taken
+  }
 }
 
 /**

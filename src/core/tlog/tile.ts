@@ -107,6 +107,15 @@ export function proofFromTileList(ranges: readonly Range[], size: number, bytes:
   return proofFromTiles(ranges, size, (tile) => byPath.get(tilePath(tile)) ?? new Uint8Array())
 }
 
+/** The root, 32 bytes, of a perfect tree over these hashes: 1, 2, 4 ... of them. */
+export function perfectRoot(hashes: readonly Uint8Array[]): Uint8Array {
+  let row = hashes
+  while (row.length > 1) row = pairs(row)
+  const [root] = row
+  assert(root !== undefined, 'a perfect tree has hashes')
+  return root
+}
+
 const PATH = /^tile\/(\d{1,2}|entries)\/((?:x\d{3}\/)*\d{3})(?:\.p\/(\d{1,3}))?$/
 
 function pathOf(level: string, index: number, width: number): string {
@@ -123,11 +132,7 @@ function nodeFromTile(node: Node, size: number, tileOf: (tile: TileId) => Uint8A
   const bytes = tileOf(tile)
   const count = bytes.length / HASH_BYTES
   if (!Number.isInteger(count) || count < tile.width || count > TILE_WIDTH) throw malformed(`${tilePath(tile)} of ${bytes.length} bytes`)
-  let row: readonly Uint8Array[] = Array.from({ length: end - start }, (_, i) => bytes.slice((start + i) * HASH_BYTES, (start + i + 1) * HASH_BYTES))
-  while (row.length > 1) row = pairs(row)
-  const [hash] = row
-  assert(hash !== undefined, 'a node has hashes')
-  return hash
+  return perfectRoot(Array.from({ length: end - start }, (_, i) => bytes.slice((start + i) * HASH_BYTES, (start + i + 1) * HASH_BYTES)))
 }
 
 function pairs(row: readonly Uint8Array[]): Uint8Array[] {

@@ -92,3 +92,12 @@ describe('transcoding', () => {
     )
   })
 })
+
+it('what is taken from a writer stays, without the room around it, when more is written', () => {
+  const out = new ByteWriter(1_000)
+  out.ascii('first')
+  const first = out.take()
+  out.ascii('second')
+  expect(first.buffer.byteLength).toBe(5)
+  expect([first, out.written()].map((bytes) => Buffer.from(bytes).toString())).toEqual(['first', 'second'])
+})

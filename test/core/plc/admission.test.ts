@@ -195,7 +195,7 @@ describe('the short ways of admission', () => {
   const bodyWith = (change: Partial<typeof BODY>): typeof BODY => ({ ...BODY, ...change })
 
   it('take for a did:key whatever is one in base58btc, and nothing else', () => {
-    const letters = fc.string({ unit: fc.constantFrom(...'123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz0OIl+ \n'), maxLength: 60 })
+    const letters = fc.string({ unit: fc.constantFrom(...'123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz0OIl+ \n'.split('')), maxLength: 60 })
     fc.assert(
       fc.property(fc.oneof(letters, fc.string({ maxLength: 60 })), (digits) => {
         const decodes = verdictOf(() => base58btc.decode(digits)).verdict === null

@@ -25,7 +25,7 @@ const FRAMES: readonly Frame[] = [
 export const FRAME_TARGETS: readonly Target[] = [
   {
     name: 'frames',
-    form: 'cbor',
+    form: 'bytes',
     seeds: FRAMES.map(encodeFrame),
     words: ['type', 'start', 'entries', 'provisional', 'note', 'checkpoint', 'consistency', 'match', 'entry', 'index', 'proof'],
     hostile: [new Uint8Array(MAX_FRAME_BYTES + 1), new Uint8Array(MAX_FRAME_BYTES).fill(0xa4), Uint8Array.of(0xa4, 0x64, 0x74, 0x79, 0x70, 0x65, 0x9b, 0, 0x1f, 255, 255, 255, 255, 255, 255)],
