@@ -2,6 +2,7 @@
 
 import { Command } from 'commander'
 import { VERSION } from '../directory.ts'
+import { compareCommand } from './compare.ts'
 import { didCommand } from './did.ts'
 import { exportCommand } from './export.ts'
 import { fsckCommand } from './fsck.ts'
@@ -42,6 +43,7 @@ export function buildProgram(): Command {
     verifyCommand(),
     verifyEvidenceCommand(),
     fsckCommand(),
+    compareCommand(),
     keysCommand(),
     witnessCommand(),
   ]
