@@ -3,8 +3,8 @@ import { dirname, join, relative, resolve } from 'node:path'
 import { describe, expect, it } from 'vitest'
 
 const ROOT = join(import.meta.dirname, '..')
-const pages = ['README.md', 'CONTRIBUTING.md', ...list('spec', '.md'), ...list('docs', '.md')]
-const sources = ['src', 'bin', 'scripts', 'test'].flatMap((folder) => list(folder, '.ts')).concat('bin/stele.js')
+const pages = ['README.md', 'CONTRIBUTING.md', 'mirror/README.md', ...list('spec', '.md'), ...list('docs', '.md')]
+const sources = ['src', 'mirror', 'bin', 'scripts', 'test'].flatMap((folder) => list(folder, '.ts')).concat('bin/stele.js')
 
 describe('the specification', () => {
   it('has every section that the code links to', () => {

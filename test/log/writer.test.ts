@@ -5,6 +5,7 @@ import { RECOVERY_WINDOW_MS } from '../../src/core/plc/chain.ts'
 import { formatVerifierKey } from '../../src/core/tlog/note.ts'
 import { HeadBehindError } from '../../src/log/follow-head.ts'
 import { UnavailableError } from '../../src/log/pool.ts'
+import { MIRROR_GUARD } from '../../src/log/open-log.ts'
 import { memoryStore, type FaultPoint } from '../../src/storage/memory.ts'
 import type { Store } from '../../src/storage/store.ts'
 import { person, type Person } from '../support/people.ts'
@@ -228,6 +229,9 @@ describe('opening a log', () => {
     const store = memoryStore()
     await store.create({ origin: ORIGIN, guardId: 'another', vkeys: [] })
     await expect(openWriter({ ...remains, store })).rejects.toThrow(/names another guard/)
+    const mirrored = memoryStore()
+    await mirrored.create({ origin: ORIGIN, guardId: MIRROR_GUARD, vkeys: [] })
+    await expect(openWriter({ ...remains, store: mirrored })).rejects.toThrow(/is that of a mirror of the log/)
   })
 
   it('refuses a guard that is older than the published checkpoint', async () => {

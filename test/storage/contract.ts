@@ -456,6 +456,17 @@ export function storeContract(open: () => Promise<{ readonly store: Store; reado
       expect(await store.newestOf(['', 'did:web:example.com', none])).toEqual([])
     })
 
+    it('lists what is rejected, in order, within bounds', async () => {
+      const store = await withLog()
+      expect(await store.rejected(0, 10, 10)).toEqual([])
+      const { entries } = await put(store, [{}, { rejected: 'MISORDERED' }, {}, { did: '', cid: '', rejected: 'MALFORMED_ENTRY' }, { rejected: 'LATE_RECOVERY' }])
+      const [one, two, three] = [1, 3, 4].map((index) => ({ index, did: entries[index]?.did, cid: entries[index]?.cid, code: entries[index]?.rejected }))
+      expect(await store.rejected(0, 5, 10)).toEqual([one, two, three])
+      expect(await store.rejected(2, 5, 10)).toEqual([two, three])
+      expect(await store.rejected(0, 4, 10)).toEqual([one, two])
+      expect(await store.rejected(0, 5, 1)).toEqual([one])
+    })
+
     it('exports what is not rejected, in the order of the log', async () => {
       const store = await withLog()
       const { entries } = await put(store, [{}, { rejected: 'MISORDERED' }, { nullified: true }, {}, { rejected: 'MALFORMED_ENTRY', did: '', cid: '' }, {}])
