@@ -208,14 +208,16 @@ describe('Prefer: wait', () => {
   })
 
   it('ends when the client leaves', async () => {
+    const index = 7
     const aborted: AbortSignal[] = []
     class WatchedTip extends Tip {
       override pastPublished(size: number, signal: AbortSignal): Promise<number> {
-        aborted.push(signal)
+        // Streams wait for a checkpoint too.
+        if (size === index) aborted.push(signal)
         return super.pastPublished(size, signal)
       }
     }
-    const submit = (): Promise<Submitted> => Promise.resolve({ outcome: 'accepted', index: 0 })
+    const submit = (): Promise<Submitted> => Promise.resolve({ outcome: 'accepted', index })
     await using counter = await openCounter({ ports: { tip: new WatchedTip(), submit } })
     const { did, genesis } = person('alice')
     const { port } = new URL(counter.url)
