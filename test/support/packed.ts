@@ -23,7 +23,7 @@ export async function packBoth(): Promise<Packed> {
   const [server, client] = [join(folder, 'server'), join(folder, 'client')]
   const { files } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { files: string[] }
   mkdirSync(server)
-  await node(ROOT, 'node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json', '--outDir', join(server, 'dist'))
+  await node(ROOT, 'scripts/build.js', join(server, 'dist'))
   for (const name of [...files.filter((name) => name !== 'dist' && !name.includes('*')), 'LICENSE', 'package.json']) cpSync(join(ROOT, name), join(server, name), { recursive: true })
   await node(ROOT, 'scripts/client-package.js', client, '--dist', join(server, 'dist'))
   const pack = async (from: string): Promise<string> => {
