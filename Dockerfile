@@ -8,6 +8,7 @@ RUN npm ci --no-audit --no-fund
 COPY tsconfig.json tsconfig.build.json ./
 COPY scripts ./scripts
 COPY src ./src
+COPY mirror ./mirror
 RUN npm run build
 
 # What runs is installed from the same lock file, without compilers, tests and the Node of the checkout.
