@@ -26,7 +26,7 @@ import { openPostgres } from '../src/storage/postgres.ts'
 import type { Head, RejectedRow, Store } from '../src/storage/store.ts'
 import { Tip } from '../src/storage/tip.ts'
 import { openStreams } from '../src/stream/upgrade.ts'
-import { openLogLines, systemClock } from '../src/system.ts'
+import { firstFailure, openLogLines, systemClock } from '../src/system.ts'
 import { untilArrived } from './arrival.ts'
 import { EvidenceFolder } from './evidence-folder.ts'
 import { follow, tilesOf } from './follow.ts'
@@ -157,10 +157,7 @@ export async function startMirror(config: MirrorConfig, { log = openLogLines(con
   const server = stack.use(await listen(app, { host: config.host, port: config.port, limits: clientIpHeader === null ? {} : { connectionsPerAddress: Infinity }, upgrades: streams }))
   log('info', { url: server.url, origin, size: tip.durable, published: tip.published, store: store.kind, verifier: verifier.name, upstreams: config.upstreams }, 'the mirror listens')
 
-  const failed = Promise.race([reads, followed]).then(
-    () => new Promise<Error>(() => undefined),
-    (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
-  )
+  const failed = firstFailure([reads, followed])
   const owned = stack.move()
   return { url: server.url, origin, vkey: head.vkeys.join('\n'), failed, [Symbol.asyncDispose]: () => owned.disposeAsync() }
 }
