@@ -3,8 +3,10 @@
 // syntax. In a checkout the program is TypeScript, in a package it is what was built from it. README.md#run-one
 
 import { spawn } from 'child_process'
-import { existsSync, realpathSync } from 'fs'
-import { constants } from 'os'
+import { existsSync, mkdirSync, realpathSync } from 'fs'
+import module from 'module'
+import { constants, homedir } from 'os'
+import { join } from 'path'
 import { fileURLToPath } from 'url'
 
 var NEEDED = 24
@@ -17,6 +19,7 @@ else if (own !== null) handOver(own)
 else refuse()
 
 function run() {
+  keepCompiled()
   var source = new URL('../src/cli/main.ts', import.meta.url)
   var program = existsSync(fileURLToPath(source)) ? source : new URL('../dist/cli/main.js', import.meta.url)
   import(program.href)
@@ -32,6 +35,21 @@ function run() {
         process.exitCode = 1
       },
     )
+}
+
+// What was compiled once starts in half the time. Kept where only the user writes (Node's default is a folder of the machine),
+// and only where folders can be made one by one: on some file systems Node tries for ever to make several.
+function keepCompiled() {
+  if (!module.enableCompileCache) return
+  var base = process.env.XDG_CACHE_HOME || join(homedir(), '.cache')
+  var folder = join(base, 'stele')
+  try {
+    if (!existsSync(base)) mkdirSync(base, 448)
+    if (!existsSync(folder)) mkdirSync(folder, 448)
+    module.enableCompileCache(folder)
+  } catch (error) {
+    // It is only slower.
+  }
 }
 
 // The Node that `npm ci` brings into a checkout, or null.

@@ -5,7 +5,10 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-const PROGRAM = join(import.meta.dirname, '..', '..', 'bin', 'stele.js')
+const ROOT = join(import.meta.dirname, '..', '..')
+const PROGRAM = join(ROOT, 'bin', 'stele.js')
+/** Shared by all, so that not every process compiles everything. */
+const CACHE = join(ROOT, 'node_modules', '.cache')
 
 /** How a program ended. */
 export interface Ended {
@@ -36,7 +39,7 @@ export function newHome(program = PROGRAM): Home {
   const running = new Set<ChildProcess>()
 
   function start(args: readonly string[], env: Record<string, string> = {}): Started {
-    const child = spawn(process.execPath, [program, ...args], { cwd: folder, env: { PATH: process.env['PATH'] ?? '', HOME: folder, XDG_STATE_HOME: join(folder, 'state'), ...env } })
+    const child = spawn(process.execPath, [program, ...args], { cwd: folder, env: { PATH: process.env['PATH'] ?? '', HOME: folder, XDG_STATE_HOME: join(folder, 'state'), XDG_CACHE_HOME: CACHE, ...env } })
     running.add(child)
     let [stdout, stderr] = ['', '']
     const ended = new Promise<Ended>((resolve) => {
