@@ -3,6 +3,8 @@
 
 import { findFork } from '../src/client/fork.ts'
 import { readProof } from '../src/client/log-client.ts'
+import { MismatchError } from '../src/client/mismatch.ts'
+import { leavesFrom, openProvenTree } from '../src/client/proven-tree.ts'
 import { ServerError, UnreachableError } from '../src/client/request.ts'
 import { logStream, StreamClosedError } from '../src/client/stream-client.ts'
 import { NotServedError, type TileReader } from '../src/client/tile-reader.ts'
@@ -17,12 +19,11 @@ import { EMPTY_ROOT, HASH_BYTES } from '../src/core/tlog/hash.ts'
 import { formatVerifierKey, parseNote, type VerifierKey } from '../src/core/tlog/note.ts'
 import type { Clock, LogLine } from '../src/log/ports.ts'
 import type { Store } from '../src/storage/store.ts'
-import { leavesFrom } from './backfill.ts'
+import { Growing } from '../src/storage/tip.ts'
+import type { MirrorCosigner, Signed } from './cosigner.ts'
 import type { EvidenceFolder } from './evidence-folder.ts'
 import { readStatement } from './log-keys.ts'
 import { MIRROR_LIMITS } from './limits.ts'
-import { MismatchError } from './mismatch.ts'
-import { openProvenTree } from './proven-tree.ts'
 import { cutIntoRuns, type Replica } from './replica.ts'
 import type { Standing } from './standing.ts'
 import { isLie, type Upstream, type Upstreams } from './upstreams.ts'
@@ -34,6 +35,8 @@ export interface FollowingPorts {
   readonly upstreams: Upstreams
   readonly standing: Standing
   readonly folder: EvidenceFolder
+  /** Cosigns what is published; null for nobody. */
+  readonly cosigner: MirrorCosigner | null
   /** The log's keys that are known so far. */
   readonly keys: readonly VerifierKey[]
   readonly clock: Clock
@@ -46,12 +49,6 @@ export interface FollowingPorts {
   readonly onProgress: (done: number, of: number) => void
 }
 
-/** A checkpoint that the log has signed. */
-interface Signed {
-  readonly checkpoint: Checkpoint
-  readonly note: string
-}
-
 /** The log has contradicted itself: nothing that it signs can be followed any more. */
 class ContradictionFound extends Error {
   override readonly name = 'ContradictionFound'
@@ -62,19 +59,29 @@ class StreamBehindError extends Error {
   override readonly name = 'StreamBehindError'
 }
 
-/** Follows the log until `signal` is aborted, or for ever stands still where the log has contradicted itself. Throws nothing. */
-export async function follow(ports: FollowingPorts, signal: AbortSignal): Promise<void> {
-  const following = new Following(ports, signal)
-  await following.run()
+/** A stream that is open. */
+interface OpenStream {
+  readonly upstream: Upstream
+  readonly tail: Tail
+  /** Ends it, for a reason that following then sees. */
+  readonly leave: (reason: unknown) => void
 }
 
-class Following {
+/** Following one log. */
+export class Following {
   readonly #ports: FollowingPorts
   readonly #signal: AbortSignal
   #keys: readonly VerifierKey[]
   #retryMs: number = MIRROR_LIMITS.firstRetryMs
   /** The newest checkpoint whose tree entries were taken from, beside the published one. */
   #target: Signed | null = null
+  /** The newest note that was verified: it comes again with every poll. */
+  #opened: Signed | null = null
+  #stream: OpenStream | null = null
+  /** What changes the tail of the stream, or appends while there is one, is done one after the other. */
+  #turn: Promise<unknown> = Promise.resolve()
+  /** Grows with everything that may bring a tree nearer. */
+  readonly #moves = new Growing(0)
 
   constructor(ports: FollowingPorts, signal: AbortSignal) {
     this.#ports = ports
@@ -82,6 +89,7 @@ class Following {
     this.#keys = ports.keys
   }
 
+  /** Follows the log until the signal is aborted, or for ever stands still where the log has contradicted itself. Throws nothing. */
   async run(): Promise<void> {
     const { upstreams, standing, clock, random, log, replica } = this.#ports
     while (!this.#signal.aborted && standing.halted === null) {
@@ -104,12 +112,83 @@ class Following {
     }
   }
 
+  /**
+   * Resolves with whether the tree of a signed checkpoint is verified and durable here, once it is or when `signal` aborts. Entries of the
+   * stream that lead to its root are taken for that, though the upstream has not published it. Where the tree that is held
+   * here is another, following ends as for any contradiction. Throws incidents of the store.
+   */
+  async reaches(signed: Signed, signal: AbortSignal): Promise<boolean> {
+    for (const either = AbortSignal.any([signal, this.#signal]); ; ) {
+      const moves = this.#moves.value
+      if (await this.#inTurn(() => this.#take(signed))) return true
+      try {
+        await this.#moves.past(moves, either)
+      } catch (error) {
+        if (!either.aborted) throw error
+        this.#leaveFor(signed)
+        return false
+      }
+    }
+  }
+
+  // A mirror that is followed may have been told of no entries that are not published: the directory itself has them.
+  #leaveFor({ checkpoint }: Signed): void {
+    const { upstreams, replica } = this.#ports
+    const stream = this.#stream
+    if (stream === null || upstreams.ordered().length === 1 || checkpoint.size <= replica.head.size + stream.tail.leaves.length) return
+    upstreams.stale(stream.upstream, `its stream lacks entries that the log has signed, up to ${checkpoint.size}`)
+    stream.leave(new StreamBehindError('the stream lacks what the log has signed: it is left, and another upstream asked'))
+  }
+
+  async #take(signed: Signed): Promise<boolean> {
+    const { replica, standing, log } = this.#ports
+    const { size, root } = signed.checkpoint
+    const { head } = replica
+    const stream = this.#stream
+    if (standing.halted !== null) return false
+    try {
+      if (size <= head.size) {
+        await this.#judge(signed)
+        return true
+      }
+      if (stream === null || size > head.size + stream.tail.leaves.length) return false
+      const covered = stream.tail.leaves.slice(0, size - head.size)
+      if (!bytesEqual(grow(head.edge, covered).root, root)) {
+        log('warn', { size, note: signed.note }, 'the entries of the stream do not lead to the root of a checkpoint that was to be cosigned')
+        throw new StreamBehindError('the stream is opened again after it did not fit a signed checkpoint')
+      }
+      await this.#append(stream.tail, covered)
+      return true
+    } catch (error) {
+      stream?.leave(error)
+      if (error instanceof StreamBehindError || error instanceof ContradictionFound) return false
+      throw error
+    }
+  }
+
+  // Entries at the beginning of the tail that lead to a signed root.
+  async #append(tail: Tail, covered: readonly Uint8Array[]): Promise<void> {
+    const { replica, standing } = this.#ports
+    await replica.append(cutIntoRuns(covered, MIRROR_LIMITS))
+    standing.verified(replica.head.size)
+    tail.cut(replica.head.size)
+    standing.waiting(tail.leaves.length)
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(work)
+    this.#turn = result.catch(() => undefined)
+    return result
+  }
+
+  #moved(): void {
+    this.#moves.advance(this.#moves.value + 1)
+  }
+
   async #fail(upstream: Upstream, error: unknown): Promise<void> {
     const { upstreams, standing, log } = this.#ports
-    if (error instanceof ContradictionFound) {
-      standing.halted = error.message
-      log('error', { upstream: upstream.url }, `following stops: ${error.message}`)
-    } else if (error instanceof StreamBehindError) {
+    if (error instanceof ContradictionFound) return
+    if (error instanceof StreamBehindError) {
       log('info', { upstream: upstream.url }, error.message)
     } else if (error instanceof StreamClosedError) {
       // Its checkpoint is asked for at once: whether it is there at all shows then.
@@ -147,8 +226,9 @@ class Following {
   }
 
   async #open(note: string, upstream: Upstream): Promise<Signed> {
+    if (this.#opened?.note === note) return this.#opened
     try {
-      return { checkpoint: openCheckpoint(note, this.#keys).checkpoint, note }
+      return (this.#opened = { checkpoint: openCheckpoint(note, this.#keys).checkpoint, note })
     } catch (error) {
       if (!(error instanceof DirectoryError)) throw error
       if (error.code === 'UNTRUSTED_NOTE' && (await this.#learnKeys(upstream))) return { checkpoint: openCheckpoint(note, this.#keys).checkpoint, note }
@@ -160,7 +240,7 @@ class Following {
   async #learnKeys(upstream: Upstream): Promise<boolean> {
     const { store, log, replica } = this.#ports
     try {
-      const read = await readStatement(upstream.url, this.#keys, this.#signal)
+      const read = await readStatement(upstream.url, this.#keys, this.#signal, this.#ports.upstreams.reach)
       if (read === null) return false
       const { signing, retired } = read.statement
       const known = this.#keys.map(formatVerifierKey)
@@ -169,6 +249,7 @@ class Following {
       const vkeys = signing.map(formatVerifierKey)
       await store.setSigner(replica.head.guardId, { guardId: replica.head.guardId, vkeys, statement: read.note })
       this.#keys = [...signing, ...retired]
+      this.#ports.cosigner?.setLogKeys(this.#keys)
       log('warn', { vkeys }, 'the log has changed its keys, and the key that was known has signed that it did: the new ones count from now on')
       return true
     } catch (error) {
@@ -203,7 +284,7 @@ class Following {
     const root = head.size === 0 ? EMPTY_ROOT : (await readProof(tree, [{ start: 0, end: head.size }], checkpoint.size))[0]
     if (root === undefined || !bytesEqual(root, head.root)) await this.#contradicted(signed, tree)
     this.#target = signed
-    const runs = leavesFrom(tree, head.size, this.#signal)
+    const runs = leavesFrom(tree, head.size, this.#signal, MIRROR_LIMITS)
     await replica.append(watched(runs, () => {
       standing.verified(replica.head.size)
       onProgress(replica.head.size, checkpoint.size)
@@ -211,37 +292,67 @@ class Following {
     onProgress(replica.head.size, checkpoint.size)
     standing.verified(replica.head.size)
     standing.trouble = null
+    this.#moved()
     await this.#publish(signed)
   }
 
-  async #publish({ checkpoint, note }: Signed): Promise<void> {
-    const { replica, store, standing, onPublished } = this.#ports
+  async #publish(signed: Signed): Promise<void> {
+    const { checkpoint } = signed
+    const { replica, store, standing, cosigner, onPublished } = this.#ports
     const { head } = replica
     if (checkpoint.size > head.size || (checkpoint.size === head.size && !bytesEqual(head.root, checkpoint.root))) throw new Error('a checkpoint was about to be published whose tree is not held')
     const known = await store.publication()
-    if (known !== null && (known.note === note || known.size > checkpoint.size)) return
-    if (known !== null && known.size === checkpoint.size && signaturesOf(note) < signaturesOf(known.note)) return
+    if (known !== null && known.size > checkpoint.size) return
+    // Of one tree, the note with more signatures of others.
+    const signatures = (note: string): number => parseNote(note).signatures.filter((signature) => cosigner?.isOwn(signature) !== true).length
+    const isLess = known !== null && known.size === checkpoint.size && signatures(signed.note) < signatures(known.note)
+    const best = isLess ? known.note : signed.note
+    const note = cosigner === null ? best : await this.#cosign(cosigner, { checkpoint, note: best })
+    if (known?.note === note) return
     await replica.publish(checkpoint, note)
     this.#retryMs = MIRROR_LIMITS.firstRetryMs
     standing.trouble = null
     await onPublished(checkpoint, note)
   }
 
+  async #publishAgain(checkpoint: Checkpoint): Promise<void> {
+    const known = await this.#ports.store.publication()
+    if (known?.size === checkpoint.size) await this.#publish({ checkpoint, note: known.note })
+  }
+
+  // What was cosigned must be a prefix of what is cosigned next, also where the database has gone back in between.
+  async #cosign(cosigner: MirrorCosigner, signed: Signed): Promise<string> {
+    const tiles = tilesOf(this.#ports.store)
+    const last = cosigner.last()
+    const { size } = signed.checkpoint
+    if (last !== null && last.size > 0 && last.size <= size) {
+      const [root] = await readProof(tiles, [{ start: 0, end: last.size }], size)
+      if (root === undefined || !bytesEqual(root, last.root)) await this.#contradicted(signed, tiles)
+    }
+    return cosigner.vouch(signed)
+  }
+
   // Two checkpoints, both signed by the log, and two trees. What shows it to a stranger is kept, where there is something.
   async #contradicted(signed: Signed, larger: Pick<TileReader, 'tile'>): Promise<never> {
-    const { store, folder, replica } = this.#ports
+    const { store, folder, replica, cosigner } = this.#ports
     const { size } = signed.checkpoint
     const publication = await store.publication()
-    const kept = [publication?.note, this.#target?.note].filter((note) => note !== undefined)
+    const kept = [publication?.note, this.#target?.note, cosigner?.last()?.note].filter((note) => note !== undefined)
     for (const note of kept) {
       const evidence = await this.#findFork(larger, note, signed.note)
       if (evidence === null) continue
       const file = folder.keepEvidence(`${evidence.kind}-${size}`, evidence)
-      throw new ContradictionFound(`the log has signed two trees that contradict each other, the one held here and one of ${size} entries: the evidence is in ${file}`)
+      this.#halt(`the log has signed two trees that contradict each other, the one held here and one of ${size} entries: the evidence is in ${file}`)
     }
     const words = `the log has signed a tree of ${size} entries that contradicts the ${replica.head.size} entries held here`
     const file = folder.keepAlarm(words, [...kept, signed.note].map((note) => alarmPart('checkpoint', note)))
-    throw new ContradictionFound(`${words}; what was seen is in ${file ?? 'the log lines alone'}`)
+    this.#halt(`${words}; what was seen is in ${file ?? 'the log lines alone'}`)
+  }
+
+  #halt(words: string): never {
+    this.#ports.standing.halted = words
+    this.#ports.log('error', {}, `following stops: ${words}`)
+    throw new ContradictionFound(words)
   }
 
   async #findFork(larger: Pick<TileReader, 'tile'>, one: string, other: string): Promise<Evidence | null> {
@@ -257,18 +368,24 @@ class Following {
     const over = new AbortController()
     const either = AbortSignal.any([this.#signal, over.signal])
     this.#watch(upstream, either).catch((error: unknown) => over.abort(error))
+    const tail = new Tail(this.#ports.replica.head.size)
+    this.#stream = { upstream, tail, leave: (reason) => over.abort(reason) }
     try {
-      const tail = new Tail(this.#ports.replica.head.size)
-      for await (const frame of logStream(upstream.url, tail.start, { signal: either })) {
-        if (frame.type === 'entries') tail.add(frame)
-        if (frame.type === 'checkpoint') await this.#cover(upstream, tail, frame)
-        this.#ports.standing.waiting(tail.leaves.length)
+      for await (const frame of logStream(upstream.url, tail.start, { signal: either, ...this.#ports.upstreams.reach })) {
+        await this.#inTurn(async () => {
+          if (frame.type === 'entries') tail.add(frame)
+          if (frame.type === 'checkpoint') await this.#cover(upstream, tail, frame)
+          this.#ports.standing.waiting(tail.leaves.length)
+        })
+        this.#moved()
       }
     } catch (error) {
       if (error instanceof DirectoryError) throw new MismatchError(`its stream: ${error.message}`, {}, { cause: error })
       throw error
     } finally {
       over.abort()
+      // Whatever is under way ends first.
+      await this.#inTurn(() => Promise.resolve((this.#stream = null)))
     }
   }
 
@@ -285,8 +402,7 @@ class Following {
     if (size > head.size + tail.leaves.length) throw new MismatchError(`its stream has a checkpoint of ${size} entries before these entries`, { checkpoint: note })
     const covered = tail.leaves.slice(0, size - head.size)
     if (bytesEqual(grow(head.edge, covered).root, root)) {
-      await replica.append(cutIntoRuns(covered, MIRROR_LIMITS))
-      standing.verified(replica.head.size)
+      await this.#append(tail, covered)
       upstreams.good(upstream, true)
       await this.#publish(signed)
     } else {
@@ -294,20 +410,22 @@ class Following {
       await this.#advance(signed)
       throw new StreamBehindError('the stream is opened again after what it lacked')
     }
-    tail.cut(replica.head.size)
   }
 
   // Beside a stream: whether what it shows is what all upstreams show, and whether it still comes.
   async #watch(followed: Upstream, signal: AbortSignal): Promise<void> {
-    const { upstreams, clock, standing } = this.#ports
+    const { upstreams, clock, standing, cosigner } = this.#ports
     for (;;) {
       await clock.sleep(MIRROR_LIMITS.pollMs, signal)
       if (signal.aborted) return
       const upstream = upstreams.leastAsked()
       try {
         const signed = await this.#readCheckpoint(upstream)
-        if ((await this.#judge(signed)) === 'older') upstreams.stale(upstream, `its newest checkpoint is of ${signed.checkpoint.size} entries`)
+        const relation = await this.#judge(signed)
+        if (relation === 'older') upstreams.stale(upstream, `its newest checkpoint is of ${signed.checkpoint.size} entries`)
         else upstreams.good(upstream, false)
+        // A log that stands still is cosigned again all the same.
+        if (relation === 'known' && cosigner !== null) await this.#inTurn(() => this.#publishAgain(signed.checkpoint))
       } catch (error) {
         if (signal.aborted) return
         if (error instanceof ContradictionFound || !(isLie(error) || isAbsence(error))) throw error
@@ -366,8 +484,4 @@ export function tilesOf(store: Store): Pick<TileReader, 'tile'> {
 
 function isAbsence(error: unknown): boolean {
   return error instanceof ServerError || error instanceof UnreachableError || error instanceof NotServedError || error instanceof StreamClosedError
-}
-
-function signaturesOf(note: string): number {
-  return parseNote(note).signatures.length
 }

@@ -7,6 +7,7 @@ import { chainsFromRows, planQuestions, planReplay, replay, type EntryRow, type 
 import type { Checkpoint } from '../src/core/tlog/checkpoint.ts'
 import { StaleHeadError, type Head, type Store } from '../src/storage/store.ts'
 import type { Tip } from '../src/storage/tip.ts'
+import type { Appended } from './dates.ts'
 
 /** What a replica stands on. */
 export interface ReplicaPorts {
@@ -15,7 +16,7 @@ export interface ReplicaPorts {
   /** Answers signature questions position by position: undefined where the question is null. */
   readonly verify: (questions: readonly (SignatureQuestion | null)[]) => Promise<readonly (SignatureAnswer | undefined)[]>
   /** Told what became durable before the tip moves to it. */
-  readonly appended: (from: number, to: number, dids: readonly string[]) => void
+  readonly appended: (from: number, to: number, dids: readonly string[], what: Appended) => void
   /** Told of the entries that break a rule, as they become durable. */
   readonly rejected: (rows: readonly EntryRow[]) => void
   /** The time of day, milliseconds since 1970. */
@@ -105,7 +106,7 @@ export class Replica {
       await locked.append({ from: { size: from.size, root: from.root }, entries: rows, nullified, tiles: growth.tiles, to })
     })
     this.#head = { ...from, ...to }
-    appended(from.size, to.size, plan.dids)
+    appended(from.size, to.size, plan.dids, { rows, before: from.clock, after: to.clock })
     tip.advanceDurable(to.size)
     const broken = rows.filter((row) => row.rejected !== null)
     if (broken.length > 0) rejected(broken)

@@ -15,11 +15,11 @@ export class ContradictionError extends Error {
  * Reads from the stored tiles the proof that the tree `to` extends the tree `from`, and checks it. Throws
  * ContradictionError where `to` is smaller or the proof fails.
  */
-export async function checkExtends(store: Store, from: SignedHead, to: SignedHead): Promise<void> {
+export async function checkExtends(store: Pick<Store, 'tiles'>, from: SignedHead, to: SignedHead): Promise<void> {
   if (to.size < from.size) {
     throw new ContradictionError(
       `the database holds ${to.size} entries, but ${from.size} were signed: it was restored from a backup or failed over to a copy that lags. ` +
-        'Signing it would contradict what others hold. Bring back the newest database',
+        'Signing it would contradict what others hold. Bring back the newest database, or take what is missing from a mirror: stele recover-log --from URL',
     )
   }
   try {

@@ -3,7 +3,7 @@
 import { DirectoryError } from '../core/errors.ts'
 import { openCheckpoint } from '../core/tlog/checkpoint.ts'
 import { formatVerifierKey, parseVerifierKey, type SigningKey, type VerifierKey } from '../core/tlog/note.ts'
-import type { Head, Publication, Store } from '../storage/store.ts'
+import type { Head, Publication, SignedLog, Store } from '../storage/store.ts'
 import { Tip } from '../storage/tip.ts'
 import { checkExtends } from './consistency.ts'
 import { GuardError, type Guard } from './guard.ts'
@@ -11,10 +11,21 @@ import { GuardError, type Guard } from './guard.ts'
 /** Stands for the guard in the database of a mirror: nobody signs there, and only the mirror appends. */
 export const MIRROR_GUARD = 'mirror'
 
-/** Throws OpenLogError for the log of a mirror, to which nobody else may append. */
+/** Stands before the id of the guard in a database that is being filled again: nobody signs there or takes operations until it is whole. */
+export const RECOVERING = 'recovering '
+
+/** Throws OpenLogError for the log of a mirror, to which nobody else may append, and for one whose recovery was cut short. */
 export function refuseMirror({ origin, guardId }: Pick<Head, 'origin' | 'guardId'>): void {
+  if (guardId.startsWith(RECOVERING)) throw new OpenLogError(`the recovery of the log ${origin} was cut short, and the database does not hold all that was signed: do it again, \`stele recover-log --from URL\``)
   if (guardId !== MIRROR_GUARD) return
   throw new OpenLogError(`the database is that of a mirror of the log ${origin}: what anybody else appended there would part it from that log for ever. Serve it with \`stele mirror\`, or give this process a database of its own`)
+}
+
+/** Throws OpenLogError for the log of a notary, to which nobody else may append: what was accepted there would end it. */
+export async function refuseNotary({ notary }: Pick<Store, 'notary'>): Promise<void> {
+  const upstream = await notary.upstream()
+  if (upstream === null) return
+  throw new OpenLogError(`the database is that of a notary of ${upstream.source}, which alone appends there. Serve it with \`stele mirror --plain\`, or give this process a database of its own`)
 }
 
 /** Key, guard and database do not belong together: words for the operator. */
@@ -27,13 +38,13 @@ export class OpenLogError extends Error {
  * or ContradictionError, and changes nothing, where the keys are not those that the database names, the database names another guard,
  * or the stored tree does not extend what was signed.
  */
-export async function openLog(store: Store, keys: readonly SigningKey[], guard: Guard): Promise<Tip> {
+export async function openLog(store: SignedLog, keys: readonly SigningKey[], guard: Guard): Promise<Tip> {
   checkKeys((await requireSigner(store, guard)).vkeys, keys)
   return checkLog(store, keys, guard)
 }
 
 /** As `openLog`, for keys that need not be all that the database names. */
-export async function checkLog(store: Store, keys: readonly SigningKey[], guard: Guard): Promise<Tip> {
+export async function checkLog(store: SignedLog, keys: readonly SigningKey[], guard: Guard): Promise<Tip> {
   // The guard is read before the head: the head can only have grown since.
   const last = guard.last()
   const head = await requireSigner(store, guard)
@@ -53,9 +64,9 @@ export async function checkLog(store: Store, keys: readonly SigningKey[], guard:
 }
 
 /** The head of the log whose signer holds this guard. Throws OpenLogError where there is no log, GuardError where the database names another guard. */
-export async function requireSigner(store: Store, guard: Guard): Promise<Head> {
+export async function requireSigner(store: SignedLog, guard: Guard): Promise<Omit<Head, 'clock'>> {
   const head = await store.head()
-  if (head === null) throw new OpenLogError('the database holds no log, but there is a key and a guard for one: bring the database back, or create a new log under another origin with `stele init`')
+  if (head === null) throw new OpenLogError('the database holds no log, but there is a key and a guard for one: bring the database back, take the log from a mirror (`stele recover-log --from URL`), or create a new log under another origin with `stele init`')
   refuseMirror(head)
   if (head.guardId !== guard.id) {
     throw new GuardError(
@@ -90,7 +101,7 @@ export function wordsForKey({ name, id }: VerifierKey): string {
   return `${name}+${id}`
 }
 
-function checkPublished(head: Head, keys: readonly SigningKey[], publication: Publication | null): void {
+function checkPublished(head: Pick<Head, 'origin'>, keys: readonly SigningKey[], publication: Publication | null): void {
   const strangers = keys.filter((key) => key.name !== head.origin)
   if (strangers.length > 0) throw new OpenLogError(`the key is of ${strangers.map((key) => key.name).join(', ')}, the database holds the log ${head.origin}`)
   if (publication === null) return

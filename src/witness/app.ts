@@ -11,9 +11,14 @@ import { WitnessRefusal } from './refusal.ts'
 import { StateFailure } from './state.ts'
 import type { LogLine, Witness } from './witness.ts'
 
+/** A witness as it is asked: one that has to wait for something answers later. */
+export interface AskedWitness extends Pick<Witness, 'signSubtree' | 'checkpoint'> {
+  addCheckpoint(body: string): string | Promise<string>
+}
+
 /** What the endpoints need. */
 export interface AppPorts {
-  readonly witness: Witness
+  readonly witness: AskedWitness
   /** In the order in which they are shown. */
   readonly vkeys: readonly string[]
   /** In lower case: the header in which a reverse proxy names the client; null where the address of the connection counts. */
@@ -76,6 +81,13 @@ async function bodyFor(request: IncomingMessage, { witness, vkeys }: AppPorts): 
   if (request.method !== 'GET' && request.method !== 'HEAD') throw new WitnessRefusal('WRONG_METHOD', { detail: 'GET, HEAD' })
   return id === undefined ? `${vkeys.join('\n')}\n` : witness.checkpoint(id)
 }
+
+/** Whether a request is for one of the endpoints. */
+export function isForWitness({ url = '' }: IncomingMessage): boolean {
+  return PATHS.test(url.split('?', 1)[0] ?? '')
+}
+
+const PATHS = /^\/(add-checkpoint|sign-subtree|vkeys|[0-9a-f]{64}\/checkpoint)$/
 
 const MONITORING = /^\/([0-9a-f]{64})\/checkpoint$/
 

@@ -24,6 +24,8 @@ export const WITNESS_REFUSALS = {
   TOO_MANY_REQUESTS: [429, 'Too many requests'],
   CLOCK_BEHIND: [503, 'The clock of this witness stands before what it cosigned last'],
   UNAVAILABLE: [503, 'The state cannot be written'],
+  NOT_VERIFIED: [503, 'The entries up to that size are not verified here'],
+  NO_MORE: [503, 'Nothing is cosigned here any more'],
 } as const satisfies Record<string, readonly [number, string]>
 
 /** The code of a refusal. */

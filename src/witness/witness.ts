@@ -39,6 +39,8 @@ export interface WitnessPorts {
 export interface Witness {
   /** The signature lines for the body of a request, each with its newline; what they say is on disk. */
   addCheckpoint(body: string): string
+  /** What `addCheckpoint` would sign now, with the log's signatures alone; nothing is signed, nor counted towards its rate. */
+  examine(body: string): { readonly checkpoint: Checkpoint; readonly note: string }
   /** The signature lines for the body of a request. */
   signSubtree(body: string): string
   /** The checkpoint cosigned last, with the log's signatures and ours, of the log with this id (`logId`). */
@@ -89,39 +91,49 @@ export function createWitness(ports: WitnessPorts): Witness {
     return timestamp
   }
 
+  /** Everything that stands between a request and its signature. */
+  const decide = (body: string, counts: boolean): Decision => {
+    const { oldSize, proof, note } = refuse('MALFORMED', () => parseAddCheckpoint(body))
+    if (note.signatures.length > WITNESS_LIMITS.signatures) throw new WitnessRefusal('TOO_MANY_SIGNATURES')
+    const { checkpoint, keys } = logOf(note.text)
+    const signatures = signaturesBy(keys, note)
+    const { origin, size, root } = checkpoint
+    if (oldSize > size) throw new WitnessRefusal('OLD_ABOVE_SIZE')
+    if (counts) admit(origin)
+
+    const last = state.latest(origin)
+    const { size: lastSize, root: lastRoot } = last ?? { size: 0, root: EMPTY_ROOT }
+    const submitted = formatNote({ text: note.text, signatures })
+    const found = { origin, at: now(), size, root, submitted, oldSize, proof }
+    const isEmptyWithRoot = size === 0 && !bytesEqual(root, EMPTY_ROOT)
+    const contradicts = isEmptyWithRoot || (last !== null && size === lastSize && !bytesEqual(root, lastRoot))
+    if (contradicts) suspect({ ...found, kind: 'contradiction', known: last?.note ?? null }, keys)
+    if (oldSize !== lastSize) throw new WitnessRefusal('STALE', { body: `${lastSize}\n`, type: 'text/x.tlog.size' })
+    if (contradicts) throw new WitnessRefusal(isEmptyWithRoot ? 'NOT_EMPTY' : 'CONTRADICTION')
+    refuse('INCONSISTENT', () => verifyConsistency({ oldSize, oldRoot: lastRoot, newSize: size, newRoot: root, proof }), () => {
+      if (last === null || size <= lastSize || lastSize === 0) return
+      // A proof that leads from another root to the one that was signed convicts the log; one that leads nowhere, nobody.
+      const convicts = impliedRoot({ oldSize, newSize: size, newRoot: root, proof }) !== null
+      suspect({ ...found, kind: convicts ? 'contradiction' : 'unproven', known: last.note }, keys)
+    })
+    return { checkpoint, signatures, submitted, last }
+  }
+
   return {
+    examine(body) {
+      const { checkpoint, submitted } = decide(body, false)
+      return { checkpoint, note: submitted }
+    },
+
     addCheckpoint(body) {
-      const { oldSize, proof, note } = refuse('MALFORMED', () => parseAddCheckpoint(body))
-      if (note.signatures.length > WITNESS_LIMITS.signatures) throw new WitnessRefusal('TOO_MANY_SIGNATURES')
-      const { checkpoint, keys } = logOf(note.text)
-      const signatures = signaturesBy(keys, note)
-      const { origin, size, root } = checkpoint
-      if (oldSize > size) throw new WitnessRefusal('OLD_ABOVE_SIZE')
-      admit(origin)
-
-      const last = state.latest(origin)
-      const { size: lastSize, root: lastRoot } = last ?? { size: 0, root: EMPTY_ROOT }
-      const submitted = formatNote({ text: note.text, signatures })
-      const found = { origin, at: now(), size, root, submitted, oldSize, proof }
-      const isEmptyWithRoot = size === 0 && !bytesEqual(root, EMPTY_ROOT)
-      const contradicts = isEmptyWithRoot || (last !== null && size === lastSize && !bytesEqual(root, lastRoot))
-      if (contradicts) suspect({ ...found, kind: 'contradiction', known: last?.note ?? null }, keys)
-      if (oldSize !== lastSize) throw new WitnessRefusal('STALE', { body: `${lastSize}\n`, type: 'text/x.tlog.size' })
-      if (contradicts) throw new WitnessRefusal(isEmptyWithRoot ? 'NOT_EMPTY' : 'CONTRADICTION')
-      refuse('INCONSISTENT', () => verifyConsistency({ oldSize, oldRoot: lastRoot, newSize: size, newRoot: root, proof }), () => {
-        if (last === null || size <= lastSize || lastSize === 0) return
-        // A proof that leads from another root to the one that was signed convicts the log; one that leads nowhere, nobody.
-        const convicts = impliedRoot({ oldSize, newSize: size, newRoot: root, proof }) !== null
-        suspect({ ...found, kind: convicts ? 'contradiction' : 'unproven', known: last.note }, keys)
-      })
-
+      const { checkpoint, signatures, last } = decide(body, true)
       const timestamp = timestampAfter(last?.timestamp ?? 0)
       const cosignatures = cosigners.map((cosigner) => cosigner.cosign(checkpoint, timestamp))
       const text = formatCheckpoint(checkpoint)
       const next: Cosigned = { ...checkpoint, timestamp, note: formatNote({ text, signatures: [...signatures, ...cosignatures] }) }
       // Nothing that was signed leaves before this returns.
       unlessFull(() => state.advance(last, next))
-      log('debug', { origin, size, timestamp }, 'cosigned')
+      log('debug', { origin: checkpoint.origin, size: checkpoint.size, timestamp }, 'cosigned')
       return lines(cosignatures)
     },
 
@@ -158,6 +170,15 @@ export function createWitness(ports: WitnessPorts): Witness {
     if (last === null) throw new WitnessRefusal('NEVER_COSIGNED')
     throw new WitnessRefusal('UNKNOWN_CHECKPOINT', { body: last.note })
   }
+}
+
+interface Decision {
+  readonly checkpoint: Checkpoint
+  /** Those of the log. */
+  readonly signatures: readonly NoteSignature[]
+  /** The note with these alone. */
+  readonly submitted: string
+  readonly last: Cosigned | null
 }
 
 /** The signatures of a note by these keys, the first of each, at least one. Throws UNTRUSTED where there is none, or one that does not verify. */

@@ -8,48 +8,11 @@ import { ledger } from '../../bench/ledger.ts'
 import { renderSequenced } from '../../src/core/plc/records.ts'
 import { startLoad } from '../support/load.ts'
 import { until } from '../support/mirror.ts'
-import { newHome, type Home, type Started } from '../support/program.ts'
+import { exportOf, keepProcess as keep, textOf } from '../support/kept-process.ts'
+import { newHome } from '../support/program.ts'
 
 const HISTORY = 9_000
 const KILLS = 2
-
-interface Process {
-  readonly url: string
-  kill(): Promise<void>
-  start(): Promise<void>
-}
-
-/** A server that is started again at the address that it had at first. */
-async function keep(home: Home, args: readonly string[]): Promise<Process> {
-  let running: Started = home.start([...args, '--port', '0'])
-  const url = (await running.line).split(' ').at(-1) ?? ''
-  return {
-    url,
-    async kill() {
-      running.child.kill('SIGKILL')
-      await running.ended
-    },
-    async start() {
-      running = home.start([...args, '--port', new URL(url).port])
-      await running.line
-    },
-  }
-}
-
-async function textOf(url: string, path: string): Promise<string> {
-  const response = await fetch(url + path).catch(() => null)
-  return response === null ? '' : `${response.status} ${Buffer.from(await response.arrayBuffer()).toString('base64')}`
-}
-
-async function exportOf(url: string): Promise<string> {
-  const pages: string[] = []
-  for (let after = 0; ; ) {
-    const page = await (await fetch(`${url}/export?after=${after}`)).text()
-    if (page === '') return pages.join('\n')
-    pages.push(page)
-    after = (JSON.parse(page.slice(page.lastIndexOf('\n') + 1)) as { seq: number }).seq
-  }
-}
 
 describe('mirrors that are killed', () => {
   it('end with the same bytes as the directory, wherever they and it were killed', async () => {

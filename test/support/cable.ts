@@ -1,4 +1,5 @@
-// What connects a process with its database, and can be cut: a port of 127.0.0.1 that leads to the server's Unix socket.
+// What connects a process with its database, or with another process, and can be cut: a port of 127.0.0.1 that leads to the server's
+// Unix socket or port.
 
 import { createConnection, createServer, type Socket } from 'node:net'
 
@@ -19,14 +20,14 @@ export interface Cable extends AsyncDisposable {
 /** The message of PostgreSQL's protocol that ends a transaction, from its text on. */
 const COMMIT = 'commit\0'
 
-/** Lays a cable to the server whose socket is in the folder `host`. */
+/** Lays a cable to the server whose socket is in the folder `host`, or that listens at this host and port. */
 export async function layCable(server: { readonly host: string; readonly port: number }): Promise<Cable> {
   const pairs = new Set<readonly [Socket, Socket]>()
   let armed: { readonly fault: CommitFault; readonly struck: () => void } | null = null
   let stalled = false
 
   const listener = createServer((client) => {
-    const upstream = createConnection(`${server.host}/.s.PGSQL.${server.port}`)
+    const upstream = server.host.startsWith('/') ? createConnection(`${server.host}/.s.PGSQL.${server.port}`) : createConnection(server.port, server.host)
     const pair = [client, upstream] as const
     const cut = (): void => pair.forEach((socket) => socket.destroy())
     pairs.add(pair)

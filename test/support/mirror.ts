@@ -30,6 +30,8 @@ export interface TestMirror extends AsyncDisposable {
   readonly folder: string
   /** Log lines: level, words. */
   readonly lines: [string, string][]
+  /** The fields of the log lines. */
+  readonly fields: Record<string, unknown>[]
   /** How far its clocks are ahead, milliseconds. */
   readonly clock: { ahead: number }
   health(): Promise<Health>
@@ -48,18 +50,22 @@ export async function openMirror(upstreams: readonly { readonly url: string }[],
   const folder = from?.folder ?? mkdtempSync(join(tmpdir(), 'stele-mirror-'))
   const clock = { ahead: 0 }
   const lines: TestMirror['lines'] = []
+  const fields: TestMirror['fields'] = []
   const config: MirrorConfig = {
     upstreams: upstreams.map(({ url }) => url), vkeys: [LOG_KEY], forwardWrites: false, port: 0, host: '127.0.0.1', dataDir: folder, databaseUrl: null,
     clientIpHeader: null, readRate: 0, writeRate: 0, maxCursorAgeMs: null, logLevel: 'silent', ...given,
   }
   const running: RunningMirror = await startMirror(config, {
     store,
-    log: (level, _fields, words) => void lines.push([level, words]),
+    log(level, said, words) {
+      lines.push([level, words])
+      fields.push(said)
+    },
     clock: { now: () => systemClock.now() + clock.ahead, timeOfDay: () => systemClock.timeOfDay() + clock.ahead, sleep: (ms, signal) => systemClock.sleep(ms, signal) },
     say: (words) => void lines.push(['say', words]),
   })
   const mirror: TestMirror = {
-    url: running.url, store, folder, lines, clock,
+    url: running.url, store, folder, lines, fields, clock,
     async health() {
       const response = await fetch(`${running.url}/_health`)
       return { ...((await response.json()) as Health), status: response.status }

@@ -9,7 +9,8 @@ import { createWitnessApp } from '../../src/witness/app.ts'
 import { KEY_FILES } from '../../src/witness/keys.ts'
 import { WITNESS_LIMITS } from '../../src/witness/limits.ts'
 import { logId, openState, StateFailure } from '../../src/witness/state.ts'
-import { startWitness, STATE_FILE, VKEYS_FILE, type RunningWitness, type WitnessOptions } from '../../src/witness/start-witness.ts'
+import { STATE_FILE, VKEYS_FILE } from '../../src/witness/open-folder.ts'
+import { startWitness, type RunningWitness, type WitnessOptions } from '../../src/witness/start-witness.ts'
 import { leafLog, newFolder, openAnswer } from '../support/witness.ts'
 
 const log = leafLog('log.example')
