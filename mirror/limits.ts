@@ -31,12 +31,66 @@ export const MIRROR_LIMITS = {
   provisionalSeconds: 60,
   /** How long an upstream may show an older checkpoint than is known before health says so, in seconds. */
   staleSeconds: 300,
+  /** How far a date may be from what clocks say before it is an alarm, in seconds. */
+  dateToleranceSeconds: 300,
+  /** How long health speaks of an entry that came too late for its date, in seconds. */
+  dateAlarmSeconds: 3_600,
+  /** How old the newest cosignature of a log may be that is cosigned every minute, before health says so, in seconds. */
+  cosignedSeconds: 300,
   /** How long a forwarded operation may take to arrive here before its client is answered all the same, in seconds. */
   arrivalSeconds: 15,
+  /** How long a checkpoint that is to be cosigned may wait until its entries are verified here, in milliseconds. */
+  cosignWaitMs: 3_000,
+  /** Checkpoints that wait for that at once; more are refused at once. */
+  cosignWaiting: 16,
+  /** After how long a mirror cosigns again what it serves, in seconds. */
+  cosignAgainSeconds: 60,
   /** Most upstreams. */
   upstreams: 16,
   /** Alarms that are kept, as files; of more, the words stand in the log lines alone. */
   alarms: 100,
   /** Rejected entries for which evidence is looked for at one checkpoint. */
   rejectedEvidence: 100,
+  /** Lines that a notary asks for in one page of the export. */
+  pageLines: 1_000,
+  /** Longest page that is read, in bytes. */
+  pageBytes: 67_108_864,
+  /** How long a page or an audit log may take to come, in milliseconds. */
+  pageMs: 30_000,
+  /** Pages that are read before they are needed. */
+  pagesAhead: 6,
+  /** Transactions' worth of lines that are being checked while one is written. */
+  batchesAhead: 2,
+  /** Requests that a notary makes of its upstream in a minute, unless it is told otherwise. */
+  requestsPerMinute: 90,
+  /** How far before its cursor a notary begins to read pages, in numbers of the upstream. */
+  overlapNumbers: 1_000,
+  /** The same where operations have no numbers, in milliseconds. */
+  overlapMs: 1_000,
+  /** How often what the stream brought is read again from pages, in milliseconds. */
+  sweepMs: 60_000,
+  /** How soon a gap in the stream's numbers is looked for in pages again, in milliseconds. */
+  gapMs: 5_000,
+  /** How often pages are read where there is no stream, and the longest wait between two attempts at one, in milliseconds. */
+  pollPlainMs: 5_000,
+  /** Lines of the stream that wait to be taken; with more the stream is read no faster. */
+  streamAheadLines: 4_096,
+  /** How often an identity is compared with the upstream's audit log where nothing asks for it, in milliseconds. */
+  sampleMs: 10_000,
+  /** The newest entries, of which every other of these identities is. */
+  sampleNewest: 10_000,
+  /** How old an operation is before it matters that one side shows it and the other does not, in seconds. */
+  settledSeconds: 60,
+  /** Identities that wait to be compared. */
+  checksWaiting: 10_000,
+  /** Longest audit log that is read, in bytes. */
+  auditBytes: 16_777_216,
+  /** Longest audit log of a divergent identity that is kept, in bytes. */
+  theirsBytes: 65_536,
+  /** Divergent identities that are kept, those that agree again included. */
+  divergences: 10_000,
+  /** Lines that are kept aside; more are counted. */
+  asideLines: 10_000,
+  /** Bytes of such a line that are kept. */
+  asideBytes: 32_768,
 } as const

@@ -1,7 +1,7 @@
 // The keys of the log that is mirrored: the first ones as an operator or an upstream names them, later ones as the log itself
 // says, signed by one that is known. spec/mirror.md#keys
 
-import { request, ServerError } from '../src/client/request.ts'
+import { request, ServerError, type RequestOptions } from '../src/client/request.ts'
 import { utf8Decode } from '../src/core/encoding/text.ts'
 import { openKeyStatement, type KeyStatement } from '../src/core/tlog/key-statement.ts'
 import { MAX_NOTE_LENGTH, parseVerifierKey, type VerifierKey } from '../src/core/tlog/note.ts'
@@ -21,9 +21,9 @@ export async function readShownKeys(url: string, signal: AbortSignal): Promise<r
 }
 
 /** The log's statement about its keys; null where the upstream has none. Throws as `request`, and the verdicts of `openKeyStatement`. */
-export async function readStatement(url: string, known: readonly VerifierKey[], signal: AbortSignal): Promise<ReadStatement | null> {
+export async function readStatement(url: string, known: readonly VerifierKey[], signal: AbortSignal, reach: Pick<RequestOptions, 'fetch'> = {}): Promise<ReadStatement | null> {
   try {
-    const { body } = await request({ url: `${url}/log/keys`, maxBytes: MAX_NOTE_LENGTH }, optionsOf(signal))
+    const { body } = await request({ url: `${url}/log/keys`, maxBytes: MAX_NOTE_LENGTH }, { ...optionsOf(signal), ...reach })
     const note = utf8Decode(body)
     return { statement: openKeyStatement(note, known), note }
   } catch (error) {

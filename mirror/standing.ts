@@ -94,6 +94,7 @@ export class Standing {
 
   #faultsOf({ url, standing, words, since }: Upstream): string[] {
     if (standing === 'lying') return [`${url} serves what is not the log: ${words}`]
+    if (standing === 'withholding') return [`the mirror waits for an entry that is withheld, until another upstream shows it: ${words}`]
     const seconds = Math.floor((this.#clock.now() - since) / 1000)
     return standing === 'stale' && seconds > MIRROR_LIMITS.staleSeconds ? [`${url} has shown an older log for ${seconds} seconds: ${words}`] : []
   }

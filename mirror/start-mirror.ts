@@ -3,6 +3,7 @@
 import packageJson from '../package.json' with { type: 'json' }
 import { UsageError, type Config } from '../src/config.ts'
 import { findBrokenRule } from '../src/client/fork.ts'
+import { MismatchError } from '../src/client/mismatch.ts'
 import { alarmPart } from '../src/core/alarm.ts'
 import { DirectoryError } from '../src/core/errors.ts'
 import { formatVerifierKey, parseVerifierKey, type VerifierKey } from '../src/core/tlog/note.ts'
@@ -10,8 +11,9 @@ import { AnswerCache } from '../src/http/answer-cache.ts'
 import { createApp } from '../src/http/app.ts'
 import { forwardTo } from '../src/http/forward.ts'
 import { LIMITS } from '../src/http/limits.ts'
+import { createMetrics } from '../src/http/metrics.ts'
 import { listen } from '../src/http/listen.ts'
-import type { ForwardPort, Submitted } from '../src/http/ports.ts'
+import type { ForwardPort, MirrorStanding, Submitted } from '../src/http/ports.ts'
 import { followHead } from '../src/log/follow-head.ts'
 import { MIRROR_GUARD } from '../src/log/open-log.ts'
 import type { Clock, LogLine } from '../src/log/ports.ts'
@@ -25,14 +27,17 @@ import { migrateToLatest } from '../src/storage/migrate.ts'
 import { openPostgres } from '../src/storage/postgres.ts'
 import type { Head, RejectedRow, Store } from '../src/storage/store.ts'
 import { Tip } from '../src/storage/tip.ts'
+import { randomOrigin } from '../src/state-files.ts'
 import { openStreams } from '../src/stream/upgrade.ts'
 import { firstFailure, openLogLines, systemClock } from '../src/system.ts'
+import { readWithheld } from '../src/withheld-file.ts'
 import { untilArrived } from './arrival.ts'
+import { Dates } from './dates.ts'
 import { EvidenceFolder } from './evidence-folder.ts'
-import { follow, tilesOf } from './follow.ts'
+import { openCosigner, type Signed } from './cosigner.ts'
+import { Following, tilesOf } from './follow.ts'
 import { MIRROR_LIMITS } from './limits.ts'
 import { readShownKeys, readStatement } from './log-keys.ts'
-import { MismatchError } from './mismatch.ts'
 import { Replica } from './replica.ts'
 import { Standing } from './standing.ts'
 import { Upstreams } from './upstreams.ts'
@@ -44,6 +49,12 @@ export interface MirrorConfig extends Pick<Config, 'port' | 'host' | 'dataDir' |
   /** The log's keys; null to believe those that an upstream shows first. */
   readonly vkeys: readonly VerifierKey[] | null
   readonly forwardWrites: boolean
+  /** Names entries whose bytes are not shown; null, the default, for none. */
+  readonly withheldFile?: string | null
+  /** Of `GET /metrics`; null, the default, for none. */
+  readonly metricsPort?: number | null
+  /** Whether it cosigns, and under which name, null for that of its keys or one that nobody else has. Default: it does not. */
+  readonly cosign?: { readonly name: string | null } | null
 }
 
 /** What a composition root may be given in place of what it would open. */
@@ -63,6 +74,8 @@ export interface RunningMirror extends AsyncDisposable {
   readonly origin: string
   /** The log's verifier keys, one a line. */
   readonly vkey: string
+  /** Its own verifier keys, under which it cosigns; none where it does not. */
+  readonly cosignerVkeys: readonly string[]
   /** Resolves, with the reason in words, where the mirror cannot go on. */
   readonly failed: Promise<Error>
 }
@@ -72,6 +85,7 @@ export interface RunningMirror extends AsyncDisposable {
  * before. Throws UsageError where what it was told and what it holds do not belong together, and the signal's reason.
  */
 export async function startMirror(config: MirrorConfig, { log = openLogLines(config.logLevel), clock = systemClock, onProgress = () => undefined, say = () => undefined, ...parts }: MirrorParts = {}, signal?: AbortSignal): Promise<RunningMirror> {
+  const withheld = readWithheld(config.withheldFile ?? null)
   const stop = new AbortController()
   const ends = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal])
   await using stack = new AsyncDisposableStack()
@@ -98,7 +112,10 @@ export async function startMirror(config: MirrorConfig, { log = openLogLines(con
     {
       store, tip,
       verify: (questions) => verifier.answer(questions),
-      appended: (from, to, dids) => answers.changed(from, to, dids),
+      appended(from, to, dids, what) {
+        answers.changed(from, to, dids)
+        dates.appended(what)
+      },
       rejected(rows) {
         standing.rejected += rows.length
         for (const { index, did, cid, rejected: code } of rows) log('error', { index, did, cid, code }, 'an entry of the log breaks its rules: it stays in the tree and changes nothing')
@@ -113,10 +130,18 @@ export async function startMirror(config: MirrorConfig, { log = openLogLines(con
   let looked = 0
   const onPublished = async ({ size }: { readonly size: number }, note: string): Promise<void> => {
     log('debug', { size }, 'a checkpoint is reached')
+    dates.published(note)
     if (standing.rejected > 0) looked = await keepBrokenRules({ store, folder, keys, log }, note, looked, size)
     first.resolve()
   }
-  const followed = follow({ store, replica, upstreams, standing, folder, keys, clock, random: Math.random, log, onPublished, onProgress }, ends)
+  const { clientIpHeader, readRate, writeRate } = config
+  const cosigner =
+    config.cosign === undefined || config.cosign === null
+      ? null
+      : stack.use(openCosigner({ dataDir: config.dataDir, name: config.cosign.name, freshName: randomOrigin, origin, logKeys: keys, tiles: tilesOf(store), clock, clientIpHeader, log }))
+  const dates = new Dates({ clock, folder, isOwn: (signature) => cosigner?.isOwn(signature) === true, log }, publication?.note ?? null)
+  const following = new Following({ store, replica, upstreams, standing, folder, cosigner, keys, clock, random: Math.random, log, onPublished, onProgress }, ends)
+  const followed = following.run()
   const end = (): void => stop.abort(new Error('the mirror stops'))
   stack.defer(() => {
     end()
@@ -130,36 +155,41 @@ export async function startMirror(config: MirrorConfig, { log = openLogLines(con
     end()
     return reads.catch(() => undefined)
   })
-  const { clientIpHeader, readRate, writeRate } = config
+  const report = (): MirrorStanding => ({ ...standing.report(), alarm: standing.report().alarm ?? dates.alarm() })
+  const { metricsPort = null } = config
+  const metrics = metricsPort === null ? null : createMetrics({ tip, store, queue: () => 0, verifier: verifier.name, version: packageJson.version, origin, now: timeOfDay, mirror: report })
+  const metricsUrl = metrics === null || metricsPort === null ? null : stack.use(await listen(metrics.app, { host: config.host, port: metricsPort })).url
   const app = createApp(
     {
-      store, tip, answers, origin, log,
+      store, withheld, tip, answers, origin, log,
       curveOf: curveFinder(backEnds),
       submit: refuseWrites,
       forward: config.forwardWrites ? untilArrived(forwardToCurrent(standing, config.upstreams), { store, tip, waitMs: MIRROR_LIMITS.arrivalSeconds * 1000 }) : null,
       version: packageJson.version,
       now: timeOfDay,
-      faults: () => standing.faults(),
-      mirror: () => standing.report(),
+      faults: () => [...standing.faults(), ...dates.faults(), ...(cosigner?.faults(tip.durable) ?? [])],
+      mirror: report,
     },
-    { clientIpHeader, readRate, writeRate },
+    { clientIpHeader, readRate, writeRate, onRequest: (facts) => metrics?.onRequest(facts) },
   )
+  const verifying = { reaches: (signed: Signed, ended: AbortSignal) => following.reaches(signed, ended), get halted() { return standing.halted !== null } }
+  const handle = cosigner === null ? app : cosigner.before(app, verifying)
   const openings = readRate === 0 ? null : new Throttle({ rate: readRate, burst: readRate * LIMITS.readBurstSeconds, addresses: LIMITS.addresses })
   const streams = stack.use(
     openStreams({
-      store, tip, now: timeOfDay, log,
+      store, withheld, tip, now: timeOfDay, log,
       clientKey: (request) => clientKey(request, clientIpHeader),
       admit: (key) => openings?.take(key, clock.now()) ?? 0,
       maxCursorAgeMs: config.maxCursorAgeMs,
-      observer: { opened() {}, closed() {}, sent() {} },
+      observer: metrics?.streams ?? { opened() {}, closed() {}, sent() {} },
     }),
   )
-  const server = stack.use(await listen(app, { host: config.host, port: config.port, limits: clientIpHeader === null ? {} : { connectionsPerAddress: Infinity }, upgrades: streams }))
-  log('info', { url: server.url, origin, size: tip.durable, published: tip.published, store: store.kind, verifier: verifier.name, upstreams: config.upstreams }, 'the mirror listens')
+  const server = stack.use(await listen(handle, { host: config.host, port: config.port, limits: clientIpHeader === null ? {} : { connectionsPerAddress: Infinity }, upgrades: streams }))
+  log('info', { url: server.url, metrics: metricsUrl, origin, size: tip.durable, published: tip.published, store: store.kind, verifier: verifier.name, upstreams: config.upstreams }, 'the mirror listens')
 
   const failed = firstFailure([reads, followed])
   const owned = stack.move()
-  return { url: server.url, origin, vkey: head.vkeys.join('\n'), failed, [Symbol.asyncDispose]: () => owned.disposeAsync() }
+  return { url: server.url, origin, vkey: head.vkeys.join('\n'), cosignerVkeys: cosigner?.vkeys ?? [], failed, [Symbol.asyncDispose]: () => owned.disposeAsync() }
 }
 
 /** Rejected entries that are counted at the start. */

@@ -1,18 +1,20 @@
 // The addresses of one log: which is asked first, and what became of each. spec/mirror.md#upstreams
 
-import { httpTileReader, NotServedError, type TileReader } from '../src/client/tile-reader.ts'
+import { MismatchError } from '../src/client/mismatch.ts'
+import type { ReadFromAny } from '../src/client/proven-tree.ts'
+import type { RequestOptions } from '../src/client/request.ts'
+import type { StreamOptions } from '../src/client/stream-client.ts'
+import { httpTileReader, NotServedError, WithheldError, type TileReader } from '../src/client/tile-reader.ts'
 import { DirectoryError } from '../src/core/errors.ts'
 import type { Clock } from '../src/log/ports.ts'
 import { MIRROR_LIMITS } from './limits.ts'
-import { MismatchError } from './mismatch.ts'
-import type { ReadFromAny } from './proven-tree.ts'
 
 /** One address. */
 export interface Upstream {
   readonly url: string
   readonly reader: TileReader
-  /** How it fared when it was asked last: what it serves fits; it does not answer; it shows less than is known; something that it served is wrong. */
-  standing: 'good' | 'unknown' | 'silent' | 'stale' | 'lying'
+  /** How it fared when it was asked last: what it serves fits; it does not answer; it shows less than is known; it does not show the bytes of an entry; something that it served is wrong. */
+  standing: 'good' | 'unknown' | 'silent' | 'stale' | 'withholding' | 'lying'
   /** Why, in words; empty where it is good. */
   words: string
   /** When that began, by `Clock.now`. */
@@ -25,6 +27,9 @@ export interface Upstream {
   size: number | null
 }
 
+/** How addresses are reached. Default: as the platform does. */
+export type Reach = Pick<RequestOptions, 'fetch'> & Pick<StreamOptions, 'WebSocket'>
+
 /** Told when an upstream begins to be of another standing. */
 export type OnStanding = (upstream: Upstream, error: unknown) => void
 
@@ -33,13 +38,15 @@ export class Upstreams {
   readonly #all: Upstream[]
   readonly #clock: Clock
   readonly #onStanding: OnStanding
+  readonly reach: Reach
 
-  constructor(urls: readonly string[], clock: Clock, signal: AbortSignal, onStanding: OnStanding) {
+  constructor(urls: readonly string[], clock: Clock, signal: AbortSignal, onStanding: OnStanding, reach: Reach = {}) {
+    this.reach = reach
     this.#clock = clock
     this.#onStanding = onStanding
     this.#all = urls.map((url) => ({
       url,
-      reader: httpTileReader(url, { attempts: 1, timeoutMs: MIRROR_LIMITS.requestMs, signal }),
+      reader: httpTileReader(url, { attempts: 1, timeoutMs: MIRROR_LIMITS.requestMs, signal, ...reach }),
       standing: 'unknown', words: '', since: clock.now(), askedAt: -Infinity, latencyMs: 0, size: null,
     }))
   }
@@ -48,7 +55,7 @@ export class Upstreams {
   ordered(): readonly Upstream[] {
     const rank = ({ standing, since }: Upstream): number => {
       if (standing === 'lying') return this.#clock.now() - since < MIRROR_LIMITS.distrustMs ? 3 : 2
-      return standing === 'good' || standing === 'unknown' ? 0 : standing === 'stale' ? 1 : 2
+      return standing === 'good' || standing === 'unknown' ? 0 : standing === 'stale' || standing === 'withholding' ? 1 : 2
     }
     return [...this.#all].sort((a, b) => rank(a) - rank(b) || (rank(a) === 0 ? a.latencyMs - b.latencyMs : a.askedAt - b.askedAt))
   }
@@ -80,7 +87,7 @@ export class Upstreams {
   /** Says what went wrong with an upstream, and returns whether what it served was wrong: else it did not serve it. */
   failed(upstream: Upstream, error: unknown): boolean {
     const lying = isLie(error)
-    this.#turn(upstream, lying ? 'lying' : 'silent', error instanceof Error ? error.message : String(error), error)
+    this.#turn(upstream, lying ? 'lying' : error instanceof WithheldError ? 'withholding' : 'silent', error instanceof Error ? error.message : String(error), error)
     return lying
   }
 
@@ -94,8 +101,8 @@ export class Upstreams {
         } catch (error) {
           signal.throwIfAborted()
           // One that is behind the others lacks what they have.
-          if (!(error instanceof NotServedError)) this.failed(upstream, error)
-          if (!isLie(last)) last = error
+          if (error instanceof WithheldError || !(error instanceof NotServedError)) this.failed(upstream, error)
+          if (!isLie(last) && (isLie(error) || !(last instanceof WithheldError))) last = error
         }
       }
       throw last

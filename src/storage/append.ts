@@ -8,6 +8,7 @@ import { concatBytes } from '../core/encoding/text.ts'
 import { HASH_BYTES } from '../core/tlog/hash.ts'
 import { encodeEdge } from '../core/tlog/edge.ts'
 import type { TileGrowth } from '../core/growth.ts'
+import { noteUpstream } from './notary-postgres.ts'
 import { NOTIFY_SQL } from './notify.ts'
 import { storedDid } from './reads.ts'
 import { checkAppend } from './rules.ts'
@@ -16,7 +17,7 @@ import { StaleHeadError, type Append } from './store.ts'
 /** Hashes in one row of `tiles`. */
 const PART_WIDTH = 32
 
-/** Writes a change, in one statement. Throws StaleHeadError where head or a tile is not what it was decided on: the transaction must then be rolled back. */
+/** Writes a change, in one statement, and in more what is noted of an upstream. Throws StaleHeadError where head or a tile is not what it was decided on: the transaction must then be rolled back. */
 export async function appendIn(client: PoolClient, append: Append): Promise<void> {
   checkAppend(append)
   const { from, to, entries, nullified, tiles } = append
@@ -32,6 +33,7 @@ export async function appendIn(client: PoolClient, append: Append): Promise<void
   assert(written.inserted === entries.length, 'every entry is inserted')
   assert(written.undone === nullified.length, 'every nullified entry exists')
   if (written.grown !== pieces.length) throw new StaleHeadError('a tile has another length')
+  if (append.upstream !== undefined) await noteUpstream(client, append.upstream)
 }
 
 /** How many rows of each kind were written. */

@@ -5,7 +5,9 @@ import { parseCid } from '../core/encoding/cid.ts'
 import { bytesEqual, concatBytes } from '../core/encoding/text.ts'
 import { HASH_BYTES } from '../core/tlog/hash.ts'
 import { EMPTY_EDGE, edgeRoot } from '../core/tlog/edge.ts'
-import { checkAppend, checkKept, checkPublication } from './rules.ts'
+import { mapMemory, type MapFaultPoint } from './map-memory.ts'
+import { notaryMemory } from './notary-memory.ts'
+import { checkAppend, checkKept, checkNotes, checkPublication } from './rules.ts'
 import {
   LogExistsError,
   NoLogError,
@@ -29,7 +31,7 @@ import {
  * - `after commit`: the change is durable. What is thrown becomes the cause of an UnknownOutcomeError: the reply is lost.
  * - `before publish`, `after publish`: as for a commit, but what is thrown propagates as it is.
  */
-export type FaultPoint = 'begin' | 'before commit' | 'after commit' | 'before publish' | 'after publish'
+export type FaultPoint = 'begin' | 'before commit' | 'after commit' | 'before publish' | 'after publish' | MapFaultPoint
 
 export interface MemoryOptions {
   /** The database's clock, milliseconds since 1970. Default: the machine's. */
@@ -52,6 +54,7 @@ export function memoryStore(options: MemoryOptions = {}): Store {
   const kept = new Map<number, string>()
   let turn: Promise<unknown> = Promise.resolve()
   const watchers = new Set<() => void>()
+  const notary = notaryMemory()
 
   function rowsOf(dids: readonly string[], from: number): EntryRow[] {
     const indices = [...new Set(dids)].flatMap((did) => indicesOf.get(did) ?? [])
@@ -76,7 +79,7 @@ export function memoryStore(options: MemoryOptions = {}): Store {
     }
   }
 
-  function commit(current: Head, { entries, nullified, tiles: grown, to }: Append): void {
+  function commit(current: Head, { entries, nullified, tiles: grown, to, upstream }: Append): void {
     for (const row of entries) {
       rows.push(row)
       if (row.did !== '') indicesOf.set(row.did, [...(indicesOf.get(row.did) ?? []), row.index])
@@ -87,6 +90,7 @@ export function memoryStore(options: MemoryOptions = {}): Store {
       tiles.set(key, concatBytes(tiles.get(key) ?? new Uint8Array(), hashes))
     }
     head = { ...current, ...to }
+    if (upstream !== undefined) notary.note(upstream)
     moved()
   }
 
@@ -121,6 +125,7 @@ export function memoryStore(options: MemoryOptions = {}): Store {
           assert(pending === null && failure === null, 'one change a transaction')
           try {
             checkAppend(append)
+            if (append.upstream !== undefined) checkNotes(append.upstream)
             check(current, append)
           } catch (error) {
             failure = error
@@ -145,6 +150,8 @@ export function memoryStore(options: MemoryOptions = {}): Store {
 
   return {
     kind: 'memory',
+    notary: notary.store,
+    map: mapMemory(fault),
     head: async () => head,
     async create({ origin, guardId, vkeys, statement: first = null }) {
       if (head !== null) throw new LogExistsError(`the store holds the log ${head.origin}`)

@@ -4,7 +4,9 @@ import { sql, type Kysely } from 'kysely'
 import { EMPTY_EDGE, edgeRoot, encodeEdge } from '../core/tlog/edge.ts'
 import { DATABASE_LIMITS, openPool, overPool, type DatabaseOptions } from './database.ts'
 import { gather } from './gather.ts'
+import { mapStore } from './map-postgres.ts'
 import { checkSchema } from './migrate.ts'
+import { notaryStore } from './notary-postgres.ts'
 import { NOTIFY, watchLog } from './notify.ts'
 import { entries, exportAfter, exportFrom, history, leaves, newestOf, rejected, tiles } from './reads.ts'
 import { checkKept, checkPublication } from './rules.ts'
@@ -41,6 +43,8 @@ export async function openPostgres(options: DatabaseOptions): Promise<Store> {
   let disposed: Promise<void> | null = null
   return {
     kind: 'postgres',
+    notary: notaryStore(db),
+    map: mapStore(pool, db),
     head: () => readHead(db),
 
     async create({ origin, guardId, vkeys, statement = null }) {

@@ -6,9 +6,13 @@ import type { TileGrowth } from '../core/growth.ts'
 import type { EntryRow, LogClock } from '../core/replay.ts'
 import type { Edge } from '../core/tlog/edge.ts'
 import type { TileId } from '../core/tlog/tile.ts'
+import type { MapStore } from './map-store.ts'
+import type { NotaryStore, UpstreamNotes } from './notary-store.ts'
 
 export type { StoredEntry } from '../core/entry-json.ts'
 export type { EntryRow } from '../core/replay.ts'
+export type { BucketRow, MapAppend, MapChange, MapHead, MapStore, MapVersion } from './map-store.ts'
+export type { Divergence, KeptAside, NotaryStore, NumberRun, SetAside, UpstreamNotes, UpstreamPosition } from './notary-store.ts'
 
 /** The newest durable state of the log. */
 export interface Head {
@@ -43,6 +47,8 @@ export interface Append {
   /** Hashes to append to tiles; each names the length that the tile's row must have now. */
   readonly tiles: readonly TileGrowth[]
   readonly to: { readonly size: number; readonly root: Uint8Array; readonly edge: Edge; readonly clock: LogClock }
+  /** What a notary notes of its upstream together with it. A change that has this may have no entries. */
+  readonly upstream?: UpstreamNotes
 }
 
 /** A published checkpoint. */
@@ -76,10 +82,21 @@ export interface LockedHead {
   append(append: Append): Promise<void>
 }
 
+/** What a signer needs of a store: of its log, or of the log of its map. */
+export interface SignedLog extends Pick<Store, 'create' | 'tiles' | 'publication' | 'publish' | 'keptCheckpoints' | 'keepCheckpoint' | 'keyStatement' | 'setSigner'> {
+  head(): Promise<Omit<Head, 'clock'> | null>
+}
+
 /** What the directory, its counter and its tools need of a database. Every method may throw an incident; none throws a verdict. */
 export interface Store extends AsyncDisposable {
   /** Which implementation, for logs: `memory`, `postgres`. */
   readonly kind: string
+
+  /** What only a notary keeps, beside the log. */
+  readonly notary: NotaryStore
+
+  /** The map of newest states, and the log of its roots. */
+  readonly map: MapStore
 
   /** The newest durable head; null where no log has been created. */
   head(): Promise<Head | null>

@@ -11,18 +11,24 @@ import {
   StalePublicationError,
   StaleSignerError,
   type Append,
+  type Divergence,
   type EntryRow,
   type Head,
+  type SetAside,
   type Store,
   type StoredEntry,
+  type UpstreamNotes,
 } from '../../src/storage/store.ts'
 import { naiveLeafHash, naiveRoot } from '../support/naive-tree.ts'
+import { mapContract } from './map-contract.ts'
 import { didNamed, entryNamed, plain, round, type Draft } from './rows.ts'
 
 const VKEYS = ['example.com/log+11111111+AQ==', 'example.com/log+22222222+Bg==, "quoted" {\\}']
 
 /** Runs the suite. `open` gives an empty store, and further handles on what it holds (for a store in memory, itself). */
 export function storeContract(open: () => Promise<{ readonly store: Store; readonly again: () => Promise<Store> }>): void {
+  mapContract(open)
+
   async function withLog(): Promise<Store> {
     const { store } = await open()
     await store.create({ origin: 'example.com/log', guardId: 'guard', vkeys: VKEYS })
@@ -578,6 +584,90 @@ export function storeContract(open: () => Promise<{ readonly store: Store; reado
       await expect(store.keepCheckpoint({ size: 1, note: '' }, [5])).rejects.toThrow()
       expect(await store.keptCheckpoints()).toEqual([{ size: 5, note: 'five\n' }])
     })
+  })
+
+  describe('what a notary notes', () => {
+    const aside = (key: string, more: Partial<SetAside> = {}): SetAside => ({ key, did: didNamed(key), cid: 'a cid', code: 'MISORDERED', words: 'wörds', upstream: null, index: null, seenAt: 5, length: 3, line: new Uint8Array([0, 255, 10]), ...more })
+    const setAside = async (store: Store): Promise<unknown> => (await store.notary.setAside(0, 100)).map(({ number, key }) => [number, key])
+
+    it('is nothing in a store that is no notary\'s, and begins once', async () => {
+      const store = await withLog()
+      expect(await store.notary.upstream()).toBeNull()
+      expect(await store.notary.setAsideCounts()).toEqual({ kept: 0, dropped: 0 })
+      expect([await store.notary.openDivergences(), await store.notary.firstIndexAbove(0), await store.notary.smallestNumberFrom(0)]).toEqual([0, null, null])
+      await store.notary.begin('plc.test')
+      await store.notary.begin('other.test')
+      expect(await store.notary.upstream()).toEqual({ source: 'plc.test', numbered: true, cursor: 0, highest: 0 })
+    })
+
+    it('is committed together with a round, or without entries, or not at all', async () => {
+      const { store, again } = await open()
+      await store.create({ origin: 'example.com/log', guardId: 'guard', vkeys: VKEYS })
+      await note(store, { position: { source: 'plc.test', numbered: true, cursor: 2 ** 40, highest: 7 }, aside: [aside('a', { upstream: 9, index: 1 })] }, plain(3))
+      const other = await again()
+      expect([(await other.head())?.size, await other.notary.upstream()]).toEqual([3, { source: 'plc.test', numbered: true, cursor: 2 ** 40, highest: 7 }])
+      expect(await other.notary.setAside(0, 100)).toEqual([{ number: 1, ...aside('a', { upstream: 9, index: 1 }) }])
+      await note(store, { position: { source: 'plc.test', numbered: false, cursor: 5, highest: 7 } })
+      expect([(await other.head())?.size, await other.notary.upstream()]).toEqual([3, { source: 'plc.test', numbered: false, cursor: 5, highest: 7 }])
+      const head = await headOf(store)
+      const stale = { ...round({ ...head, size: 3, root: new Uint8Array(32) }, plain(1)), upstream: { position: { source: 'x', numbered: true, cursor: 1, highest: 1 }, runs: [], aside: [aside('b')], mostAside: 100, settled: [] } }
+      await expect(store.underHead((held) => held.append(stale))).rejects.toThrow(StaleHeadError)
+      expect([(await other.notary.upstream())?.cursor, await setAside(other)]).toEqual([5, [[1, 'a']]])
+    })
+
+    it('keeps the numbers of entries, and moves cursors so that nothing is missed', async () => {
+      const store = await withLog()
+      await note(store, { runs: [{ index: 0, number: 5, count: 3, late: false }] }, plain(3))
+      await note(store, { runs: [{ index: 3, number: 8, count: 2, late: false }, { index: 5, number: 20, count: 1, late: false }] }, plain(3))
+      await note(store, { runs: [{ index: 6, number: 12, count: 2, late: true }, { index: 9, number: 21, count: 1, late: false }] }, plain(4))
+      const numbers = [5, 6, 7, 8, 9, 20, 12, 13, null, 21]
+      const all = numbers.flatMap((number, index) => (number === null ? [] : [{ index, number }]))
+      expect(await store.notary.numbers(0, 100)).toEqual(all)
+      expect(await store.notary.numbers(4, 3)).toEqual(all.slice(4, 7))
+      for (let number = 0; number < 25; number++) {
+        expect(await store.notary.firstIndexAbove(number), `above ${number}`).toBe(all.find((pair) => pair.number > number)?.index ?? null)
+      }
+      for (let index = 0; index < 12; index++) {
+        const rest = all.filter((pair) => pair.index >= index).map((pair) => pair.number)
+        expect(await store.notary.smallestNumberFrom(index), `from ${index}`).toBe(rest.length === 0 ? null : Math.min(...rest))
+      }
+    })
+
+    it('keeps what is set aside once, until it is settled, and counts what is too much', async () => {
+      const store = await withLog()
+      await store.notary.begin('plc.test')
+      await note(store, { aside: ['a', 'b', 'a', 'c'].map((key) => aside(key)), mostAside: 3 })
+      await note(store, { aside: [aside('b', { code: 'OTHER' }), aside('d'), aside('e')], mostAside: 3 })
+      expect([await setAside(store), await store.notary.setAsideCounts()]).toEqual([[[1, 'a'], [2, 'b'], [3, 'c']], { kept: 3, dropped: 2 }])
+      expect((await store.notary.setAside(1, 1)).map(({ code }) => code)).toEqual(['MISORDERED'])
+      await note(store, { settled: ['a', 'zzz'], aside: [aside('f', { index: 0 })] })
+      await note(store, { settled: ['f'] })
+      expect(await setAside(store)).toEqual([[2, 'b'], [3, 'c'], [4, 'f']])
+    })
+
+    it('keeps divergences by DID, each the newest that was said of it', async () => {
+      const store = await withLog()
+      const [one, two, three] = ['1', '2', '3'].map(didNamed).sort()
+      const of = (did = '', endedAt: number | null = null): Divergence => ({ did, since: 1, checkedAt: 2, endedAt, kinds: ['vanished', 'time'], theirs: endedAt === null ? '["ü"]' : null })
+      expect(await store.notary.keepDivergence(of(two), 2)).toBe(true)
+      expect(await store.notary.keepDivergence(of(one), 2)).toBe(true)
+      expect(await store.notary.keepDivergence(of(three), 2)).toBe(false)
+      expect(await store.notary.keepDivergence(of(two, 9), 2)).toBe(true)
+      expect(await store.notary.divergences('', 10)).toEqual([of(one), of(two, 9)])
+      expect(await store.notary.divergences(one ?? '', 10)).toEqual([of(two, 9)])
+      expect(await store.notary.divergences('', 10, true)).toEqual([of(one)])
+      expect([await store.notary.divergence(two ?? ''), await store.notary.divergence(three ?? ''), await store.notary.openDivergences()]).toEqual([of(two, 9), null, 1])
+    })
+  })
+}
+
+/** Commits what a notary notes, with these rows. */
+async function note(store: Store, notes: Partial<UpstreamNotes>, drafts: readonly Draft[] = []): Promise<void> {
+  const position = { source: 'plc.test', numbered: true, cursor: 0, highest: 0 }
+  await store.underHead((locked) => {
+    const { size, root, edge, clock } = locked.head
+    const change = drafts.length > 0 ? round(locked.head, drafts) : { from: { size, root }, entries: [], nullified: [], tiles: [], to: { size, root, edge, clock } }
+    return locked.append({ ...change, upstream: { position, runs: [], aside: [], mostAside: 100, settled: [], ...notes } })
   })
 }
 

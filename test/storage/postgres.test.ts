@@ -185,7 +185,7 @@ describe('a session', () => {
   })
 })
 
-const DELETE_ALL = 'delete from entries; delete from tiles; delete from log_head; delete from publication; delete from kept_checkpoints'
+const DELETE_ALL = 'delete from entries; delete from tiles; delete from log_head; delete from publication; delete from kept_checkpoints; delete from upstream; delete from upstream_runs; delete from set_aside; delete from divergences; delete from map_log; delete from map_leaves; delete from map_tiles; delete from map_buckets'
 
 const END_STORES = 'select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()'
 

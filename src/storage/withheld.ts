@@ -1,0 +1,86 @@
+// Entries whose bytes an operator must not show: a store that gives all that is known of them, and not their bytes.
+// spec/http.md#withheld-entries
+
+import type { EntryRow, Store } from './store.ts'
+
+/** Entries by their index, with the reason in the operator's words; null where none was given. Ordered by index. */
+export type Withheld = ReadonlyMap<number, string | null>
+
+/** Nothing is withheld. */
+export const NOTHING_WITHHELD: Withheld = new Map()
+
+/** The bytes of an entry were asked for that the operator withholds. */
+export class WithheldError extends Error {
+  override readonly name = 'WithheldError'
+  readonly index: number
+
+  constructor(index: number, reason: string | null) {
+    super(reason === null ? `index ${index}` : `index ${index}, ${reason}`)
+    this.index = index
+  }
+}
+
+/**
+ * A store to serve from. Rows of withheld entries throw WithheldError where their bytes are read, and only there;
+ * `leaves` throws it where one is among them; exports go on without them. Everything else is as it is: hashes, tiles,
+ * checkpoints.
+ */
+export function withholding(store: Store, withheld: Withheld): Store {
+  if (withheld.size === 0) return store
+
+  function shown(row: EntryRow): EntryRow {
+    const reason = withheld.get(row.index)
+    if (reason === undefined) return row
+    return Object.defineProperty({ ...row }, 'entry', {
+      enumerable: true,
+      get(): never {
+        throw new WithheldError(row.index, reason)
+      },
+    })
+  }
+
+  return {
+    ...store,
+    entries: async (start, end) => (await store.entries(start, end)).map(shown),
+    history: async (dids, from, most) => (await store.history(dids, from, most)).map(shown),
+    newestOf: async (dids) => (await store.newestOf(dids)).map(shown),
+
+    async newest(did) {
+      const row = await store.newest(did)
+      return row === null ? null : shown(row)
+    },
+
+    async leaves(start, end) {
+      const leaves = await store.leaves(start, end)
+      const first = firstWithheld(withheld, start, start + leaves.length)
+      if (first !== null) throw new WithheldError(first, withheld.get(first) ?? null)
+      return leaves
+    },
+
+    async exportFrom(from, to, count, use) {
+      let [start, left] = [from, count]
+      for (let [asked, read] = [0, 0]; asked === read && left > 0 && start < to; ) {
+        asked = left
+        read = 0
+        await store.exportFrom(start, to, asked, (entry) => {
+          start = entry.index + 1
+          read++
+          if (withheld.has(entry.index)) return
+          left--
+          use(entry)
+        })
+      }
+    },
+
+    async exportAfter(after, to, count) {
+      const found = await store.exportAfter(after, to, count + withheld.size)
+      return found.filter(({ index }) => !withheld.has(index)).slice(0, count)
+    },
+  }
+}
+
+/** Index of the first withheld entry in `[start, end)`; null where there is none. */
+export function firstWithheld(withheld: Withheld, start: number, end: number): number | null {
+  for (const index of withheld.keys()) if (index >= start && index < end) return index
+  return null
+}
