@@ -24,6 +24,8 @@ export const SETTINGS = {
   key: { value: 'file', help: 'signing key of the log (default: in the state folder)', env: ['STELE_KEY'], fallback: null },
   guard: { value: 'file', help: 'file that remembers what was signed (default: in the state folder)', env: ['STELE_GUARD'], fallback: null },
   'checkpoint-interval': { value: 'duration', help: 'shortest time between two checkpoints', env: ['STELE_CHECKPOINT_INTERVAL'], fallback: '1s' },
+  'map-interval': { value: 'duration', help: 'shortest time between two versions of the map', env: ['STELE_MAP_INTERVAL'], fallback: '5s' },
+  'no-map': { value: null, help: 'derive, sign and serve no map of newest states', env: ['STELE_NO_MAP'], fallback: null },
   'accept-only': { value: null, help: 'accept and serve, but leave signing to another process on the same database', env: ['STELE_ACCEPT_ONLY'], fallback: null },
   'read-only': { value: null, help: 'serve a copy of the database: every GET, no key needed, 503 for writes', env: ['STELE_READ_ONLY'], fallback: null },
   'forward-writes': { value: 'url', help: 'with --read-only, the directory that takes the writes', env: ['STELE_FORWARD_WRITES'], fallback: null },
@@ -33,6 +35,7 @@ export const SETTINGS = {
   'read-rate': { value: 'number', help: 'requests a second that one address may make beside writes, with bursts of five times that; 0 for any number', env: ['STELE_READ_RATE'], fallback: '1000' },
   'write-rate': { value: 'number', help: 'writes a second that one address may make, with bursts of ten times that; 0 for any number', env: ['STELE_WRITE_RATE'], fallback: '50' },
   'max-cursor-age': { value: 'duration', help: 'how old the operation after a stream\'s cursor may be; any age without it', env: ['STELE_MAX_CURSOR_AGE'], fallback: null },
+  withheld: { value: 'file', help: 'entries of the log whose bytes are not shown, an index a line with a reason after it', env: ['STELE_WITHHELD'], fallback: null },
   'metrics-port': { value: 'number', help: 'port of GET /metrics on the same address; no metrics without it', env: ['STELE_METRICS_PORT'], fallback: null },
   policy: { value: 'file', help: 'tlog-policy of the witnesses that must have seen a checkpoint before it is published', env: ['STELE_POLICY'], fallback: null },
   'witness-rate': { value: 'name=number,...', help: 'checkpoints a day that witnesses of the policy are asked for; the others are asked for every one', env: ['STELE_WITNESS_RATE'], fallback: null },
@@ -58,6 +61,9 @@ export interface Config {
   readonly keyFile: string | null
   readonly guardFile: string | null
   readonly checkpointIntervalMs: number
+  readonly mapIntervalMs: number
+  /** Whether the signer keeps a map. */
+  readonly map: boolean
   /** What this process does: everything; all but signing; reading alone. */
   readonly role: 'signer' | 'accepter' | 'reader'
   /** Where a reader sends writes; null where it refuses them. */
@@ -72,6 +78,8 @@ export interface Config {
   readonly writeRate: number
   /** Milliseconds; null for any age. */
   readonly maxCursorAgeMs: number | null
+  /** Absolute path; null where nothing is withheld. */
+  readonly withheldFile: string | null
   readonly metricsPort: number | null
   /** Absolute path of the policy; null for no witnesses. */
   readonly policyFile: string | null
@@ -85,6 +93,9 @@ export interface Config {
 
 /** Shortest and longest checkpoint interval. */
 export const CHECKPOINT_INTERVAL_MS = { min: 10, max: 60_000 }
+
+/** Shortest and longest time between versions of the map. */
+export const MAP_INTERVAL_MS = { min: 10, max: 3_600_000 }
 
 /** Smallest and largest clock skew that can be allowed. */
 export const MAX_CLOCK_SKEW_MS = { min: 100, max: 600_000 }
@@ -114,6 +125,8 @@ export function readConfig(flags: Partial<Record<SettingName, string>>, env: Nod
     keyFile: absolute(text('key')),
     guardFile: absolute(text('guard')),
     checkpointIntervalMs: readDuration('--checkpoint-interval', text('checkpoint-interval') ?? '', CHECKPOINT_INTERVAL_MS),
+    mapIntervalMs: readDuration('--map-interval', text('map-interval') ?? '', MAP_INTERVAL_MS),
+    map: !readSwitch('--no-map', text('no-map')),
     role: readRole(readSwitch('--accept-only', text('accept-only')), readSwitch('--read-only', text('read-only'))),
     forwardWrites: readForwardWrites(text('forward-writes'), readSwitch('--read-only', text('read-only'))),
     maxClockSkewMs: readDuration('--max-clock-skew', text('max-clock-skew') ?? '', MAX_CLOCK_SKEW_MS),
@@ -122,6 +135,7 @@ export function readConfig(flags: Partial<Record<SettingName, string>>, env: Nod
     readRate: readRequestRate('--read-rate', text('read-rate') ?? ''),
     writeRate: readRequestRate('--write-rate', text('write-rate') ?? ''),
     maxCursorAgeMs: maxCursorAge === null ? null : readDuration('--max-cursor-age', maxCursorAge, MAX_CURSOR_AGE_MS),
+    withheldFile: absolute(text('withheld')),
     metricsPort: metricsPort === null ? null : readPort('--metrics-port', metricsPort),
     policyFile: absolute(text('policy')),
     witnessRates: readWitnessRates(text('witness-rate'), text('policy')),
@@ -134,6 +148,11 @@ export function readConfig(flags: Partial<Record<SettingName, string>>, env: Nod
 /** The folder where keys and guards live by default, an absolute path. */
 export function readStateDir(env: NodeJS.ProcessEnv = process.env): string {
   return join(env['XDG_STATE_HOME'] || join(env['HOME'] || homedir(), '.local', 'state'), 'stele')
+}
+
+/** The environment of this process and what is added to it, for a program that it starts. */
+export function environmentWith(added: Readonly<Record<string, string>>, env: NodeJS.ProcessEnv = process.env): NodeJS.ProcessEnv {
+  return { ...env, ...added }
 }
 
 /** Reads how much is to be said, alone: for programs that need no other setting. Throws UsageError for a level that is none. */

@@ -1,22 +1,23 @@
 // Reads a whole log and derives everything again: every tile, every root, every rule. spec/log.md#fsck
 
 import { bytesEqual } from '../core/encoding/text.ts'
-import { decodeEntry } from '../core/entry.ts'
+import { decodeEntry, type Entry } from '../core/entry.ts'
 import { DirectoryError, verdictOf } from '../core/errors.ts'
 import type { PlacedLeaf } from '../core/evidence-rules.ts'
 import type { TileGrowth } from '../core/growth.ts'
 import { prevCid } from '../core/plc/chain.ts'
 import { findSigner, type SignatureAnswer, type SignatureQuestion } from '../core/plc/signature.ts'
-import { chainsFromRows, EMPTY_CLOCK, planQuestions, planReplay, replay, type EntryRow, type Replayed, type ReplayState } from '../core/replay.ts'
+import { chainsFromRows, EMPTY_CLOCK, planQuestions, planReplay, replay, type EntryRow, type Replayed, type ReplayPlan, type ReplayState } from '../core/replay.ts'
 import { decodeBundle } from '../core/tlog/bundle.ts'
 import { EMPTY_EDGE, edgeRoot } from '../core/tlog/edge.ts'
 import { HASH_BYTES } from '../core/tlog/hash.ts'
 import { bundlePath, TILE_WIDTH, tilePath, type TileId } from '../core/tlog/tile.ts'
-import { NotServedError, type TileReader } from './tile-reader.ts'
+import { NotServedError, WithheldError, type TileReader } from './tile-reader.ts'
 
 /** What was found wrong: of which kind, where, and in words. */
 export interface Problem {
-  readonly kind: 'checkpoint' | 'bundle' | 'tile' | 'root' | 'database'
+  /** `withheld` says nothing against the log: what its operator does not show could not be checked. */
+  readonly kind: 'checkpoint' | 'bundle' | 'tile' | 'root' | 'database' | 'withheld'
   /** What it was found in: a path below the log's prefix, or a name. */
   readonly where: string
   readonly words: string
@@ -48,8 +49,17 @@ export interface RejectedEntry {
 /** Answers signature questions position by position: undefined where the question is null. */
 export type VerifyAnswers = (questions: readonly (SignatureQuestion | null)[]) => Promise<readonly (SignatureAnswer | undefined)[]>
 
+/** Where an earlier check ended. */
+export interface CheckStart {
+  readonly state: ReplayState
+  /** The rows of the identities of these entries as they stood before them; negative indices, each for one row, stand for those that are not known. */
+  readonly historyBefore: (entries: readonly Entry[]) => Promise<readonly EntryRow[]>
+}
+
 /** What a check may be given. */
 export interface TreeCheckOptions {
+  /** No entry before it is read again. Default: the first entry. */
+  readonly start?: CheckStart
   readonly known?: readonly KnownRoot[]
   /** Default: the portable implementation, one after the other. */
   readonly verifyAnswers?: VerifyAnswers
@@ -75,17 +85,18 @@ const READ_AHEAD = 8
 
 /**
  * Derives the tree of the first `size` entries from its bundles and compares it with every tile, full and partial,
- * and with every known root up to that size; applies every rule to every entry. Problems are data: what throws is an
+ * and with every known root up to that size (with `start`, what is after it); applies every rule to every entry. Problems are data: what throws is an
  * incident of the reader. A bundle that is missing or none ends the replay there. Entries are kept in memory.
  */
 export async function checkTree(reader: TileReader, size: number, options: TreeCheckOptions = {}): Promise<TreeReport> {
-  const { known = [], verifyAnswers = answerAll, onProgress, onReplayed, signal } = options
+  const { start, known = [], verifyAnswers = answerAll, onProgress, onReplayed, signal } = options
   const history = new History()
   const problems: Problem[] = []
   const rejected: (Omit<RejectedEntry, 'known'> & { readonly native: EntryRow | null })[] = []
   const tiles = new DerivedTiles()
   let native: EntryRow | null = null // the newest accepted one
-  let state: ReplayState = { edge: EMPTY_EDGE, clock: EMPTY_CLOCK }
+  let withheld = false
+  let state: ReplayState = start?.state ?? { edge: EMPTY_EDGE, clock: EMPTY_CLOCK }
 
   const checkKnown = (): void => {
     for (const { size, root, where } of known) {
@@ -95,10 +106,12 @@ export async function checkTree(reader: TileReader, size: number, options: TreeC
 
   checkKnown()
   const bundles = Math.ceil(size / TILE_WIDTH)
-  for await (const { bundle, tile, index, width } of readAhead(reader, bundles, size)) {
+  for await (const { bundle, tile, index, width } of readAhead(reader, Math.floor(state.edge.size / TILE_WIDTH), bundles, size)) {
     signal?.throwIfAborted()
     if (bundle instanceof NotServedError) {
-      problems.push({ kind: 'bundle', where: bundlePath(index, width), words: `it is missing; entries from ${state.edge.size} on could not be checked` })
+      withheld = bundle instanceof WithheldError
+      const words = withheld ? bundle.message : 'it is missing'
+      problems.push({ kind: withheld ? 'withheld' : 'bundle', where: bundlePath(index, width), words: `${words}; entries from ${state.edge.size} on could not be checked` })
       break
     }
     const { value: leaves, verdict } = verdictOf(() => decodeBundle(bundle, width))
@@ -106,8 +119,9 @@ export async function checkTree(reader: TileReader, size: number, options: TreeC
       problems.push({ kind: 'bundle', where: bundlePath(index, width), words: `${verdict.message}; entries from ${state.edge.size} on could not be checked` })
       break
     }
-    for (const run of cutAt(leaves, state.edge.size, known)) {
+    for (const run of cutAt(leaves.slice(state.edge.size - index * TILE_WIDTH), state.edge.size, known)) {
       const plan = planReplay(run)
+      if (start !== undefined) history.begin(plan.dids, await start.historyBefore(firstOfUnknown(plan, history)))
       const chains = chainsFromRows(history.rowsOf(plan.dids))
       const asked = plan.decoded.map((entry) => (entry instanceof DirectoryError ? null : entry))
       const questions = planQuestions(asked.filter((entry) => entry !== null), chains).values()
@@ -126,15 +140,15 @@ export async function checkTree(reader: TileReader, size: number, options: TreeC
       await onReplayed?.(replayed)
       checkKnown()
     }
-    for (const { tile: id, hashes } of tiles.takeFull()) {
+    for (const { tile: id, from, hashes } of tiles.takeFull()) {
       const served = id.level === 0 ? tile : await readTile(reader, id)
-      problems.push(...compareTile(id, hashes, served))
+      problems.push(...compareTile(id, from, hashes, served))
     }
     onProgress?.(state.edge.size)
   }
-  for (const { tile: id, hashes } of tiles.takeRest()) problems.push(...compareTile(id, hashes, await readTile(reader, id)))
+  for (const { tile: id, from, hashes } of tiles.takeRest()) problems.push(...compareTile(id, from, hashes, await readTile(reader, id)))
   for (const { size, where } of known) {
-    if (size > state.edge.size) problems.push({ kind: 'root', where, words: `it is over ${size} entries, and only ${state.edge.size} could be read` })
+    if (size > state.edge.size) problems.push({ kind: withheld ? 'withheld' : 'root', where, words: `it is over ${size} entries, and only ${state.edge.size} could be read` })
   }
   const named = history.withCids(rejected.flatMap(namesOf))
   const withKnown = rejected.map(({ native, ...entry }): RejectedEntry => {
@@ -156,6 +170,15 @@ class History {
 
   get size(): number {
     return this.#rows.size
+  }
+
+  knows(did: string): boolean {
+    return this.#rows.has(did)
+  }
+
+  /** Puts rows before the first of these identities; others are left as they are. */
+  begin(dids: readonly string[], rows: readonly EntryRow[]): void {
+    for (const did of dids) if (!this.#rows.has(did)) this.#rows.set(did, rows.filter((row) => row.did === did))
   }
 
   rowsOf(dids: readonly string[]): EntryRow[] {
@@ -192,32 +215,46 @@ function namesOf({ cid, entry }: { readonly cid: string; readonly entry: Uint8Ar
   return [cid, ...(value === null ? [] : [value])].filter((name) => name !== '')
 }
 
+// Of each identity that is new, its first entry in a run.
+function firstOfUnknown({ decoded }: ReplayPlan, history: History): Entry[] {
+  const first = new Map<string, Entry>()
+  for (const entry of decoded) if (!(entry instanceof DirectoryError) && !history.knows(entry.did) && !first.has(entry.did)) first.set(entry.did, entry)
+  return [...first.values()]
+}
+
+/** A tile, with the hashes that were derived for it: those from place `from` on. */
+interface DerivedTile {
+  readonly tile: TileId
+  readonly from: number
+  readonly hashes: Uint8Array
+}
+
 // Tiles as they are derived, until they are full or the log ends.
 class DerivedTiles {
-  readonly #open = new Map<string, { level: number; index: number; hashes: Uint8Array; count: number }>()
+  readonly #open = new Map<string, { level: number; index: number; from: number; hashes: Uint8Array; count: number }>()
 
   add(growths: readonly TileGrowth[]): void {
     for (const { level, index, offset, hashes } of growths) {
       const key = `${level}/${index}`
-      const open = this.#open.get(key) ?? { level, index, hashes: new Uint8Array(TILE_WIDTH * HASH_BYTES), count: 0 }
+      const open = this.#open.get(key) ?? { level, index, from: offset, hashes: new Uint8Array(TILE_WIDTH * HASH_BYTES), count: 0 }
       open.hashes.set(hashes, offset * HASH_BYTES)
       open.count = offset + hashes.length / HASH_BYTES
       this.#open.set(key, open)
     }
   }
 
-  takeFull(): { tile: TileId; hashes: Uint8Array }[] {
+  takeFull(): DerivedTile[] {
     return this.#take((count) => count === TILE_WIDTH)
   }
 
-  takeRest(): { tile: TileId; hashes: Uint8Array }[] {
+  takeRest(): DerivedTile[] {
     return this.#take(() => true)
   }
 
-  #take(wanted: (count: number) => boolean): { tile: TileId; hashes: Uint8Array }[] {
-    return [...this.#open].filter(([, open]) => wanted(open.count)).map(([key, { level, index, hashes, count }]) => {
+  #take(wanted: (count: number) => boolean): DerivedTile[] {
+    return [...this.#open].filter(([, open]) => wanted(open.count)).map(([key, { level, index, from, hashes, count }]) => {
       this.#open.delete(key)
-      return { tile: { level, index, width: count }, hashes: hashes.subarray(0, count * HASH_BYTES) }
+      return { tile: { level, index, width: count }, from, hashes: hashes.subarray(from * HASH_BYTES, count * HASH_BYTES) }
     })
   }
 }
@@ -230,16 +267,16 @@ interface ReadBundle {
   readonly tile: Uint8Array | NotServedError | null
 }
 
-async function* readAhead(reader: TileReader, bundles: number, size: number): AsyncGenerator<ReadBundle> {
+async function* readAhead(reader: TileReader, first: number, bundles: number, size: number): AsyncGenerator<ReadBundle> {
   const queue: Promise<ReadBundle>[] = []
-  for (let index = 0; index < bundles; index++) {
+  for (let index = first; index < bundles; index++) {
     for (let next = index + queue.length; next < bundles && queue.length < READ_AHEAD; next++) {
       const read = readBundle(reader, next, Math.min(TILE_WIDTH, size - next * TILE_WIDTH))
       read.catch(() => undefined) // it is thrown where it is awaited, if it ever is
       queue.push(read)
     }
-    const first = queue.shift()
-    if (first !== undefined) yield await first
+    const due = queue.shift()
+    if (due !== undefined) yield await due
   }
 }
 
@@ -264,12 +301,13 @@ async function orNotServed(read: Promise<Uint8Array>): Promise<Uint8Array | NotS
   }
 }
 
-function compareTile(tile: TileId, derived: Uint8Array, served: Uint8Array | NotServedError | null): Problem[] {
+function compareTile(tile: TileId, from: number, derived: Uint8Array, served: Uint8Array | NotServedError | null): Problem[] {
   const where = tilePath(tile)
+  const start = from * HASH_BYTES
   if (served === null || served instanceof NotServedError) return [{ kind: 'tile', where, words: 'it is missing' }]
-  if (served.length !== derived.length) return [{ kind: 'tile', where, words: `it has ${served.length} bytes instead of ${derived.length}` }]
-  const at = derived.findIndex((byte, i) => byte !== served[i])
-  return at < 0 ? [] : [{ kind: 'tile', where, words: `hash ${Math.floor(at / HASH_BYTES)} is not the one that the entries lead to` }]
+  if (served.length !== start + derived.length) return [{ kind: 'tile', where, words: `it has ${served.length} bytes instead of ${start + derived.length}` }]
+  const at = derived.findIndex((byte, i) => byte !== served[start + i])
+  return at < 0 ? [] : [{ kind: 'tile', where, words: `hash ${from + Math.floor(at / HASH_BYTES)} is not the one that the entries lead to` }]
 }
 
 // Cuts the leaves that follow entry `first` so that every known size is the end of a run.

@@ -4,6 +4,7 @@ import { DirectoryError } from '../core/errors.ts'
 import { utf8Decode } from '../core/encoding/text.ts'
 import { renderJson } from '../core/encoding/json.ts'
 import type { Operation } from '../core/plc/operation.ts'
+import { MAX_STATE_PROOF_LENGTH } from '../core/state-proof.ts'
 import { MAX_TLOG_PROOF_LENGTH } from '../core/tlog/tlog-proof.ts'
 import { parseJson } from './json.ts'
 import { request, type RequestOptions } from './request.ts'
@@ -23,6 +24,8 @@ export interface DirectoryClient {
   submit(did: string, operation: Operation): Promise<void>
   /** The receipt of an operation (CID in base32). Until a checkpoint covers it, ServerError with status 404 and `retryAfterMs`. */
   receipt(did: string, cid: string): Promise<string>
+  /** The state proof of a DID: for `verifyStateProof`. While the directory has no version of its map, ServerError with status 503. */
+  stateProof(did: string): Promise<string>
   /** Every record with a `seq` above `after`, up to now: page by page, one JSON text a line. */
   exportPages(after: number): AsyncGenerator<readonly string[]>
 }
@@ -31,7 +34,7 @@ export interface DirectoryClient {
 export const EXPORT_PAGE = 1_000
 
 /** Longest answers that are read, bytes. */
-const MAX_BYTES = { document: 1_048_576, log: 67_108_864, receipt: MAX_TLOG_PROOF_LENGTH, submitted: 65_536 }
+const MAX_BYTES = { document: 1_048_576, log: 67_108_864, receipt: MAX_TLOG_PROOF_LENGTH, stateProof: MAX_STATE_PROOF_LENGTH, submitted: 65_536 }
 
 /** The directory at a URL. */
 export function directoryClient(url: string, options: RequestOptions = {}): DirectoryClient {
@@ -48,6 +51,7 @@ export function directoryClient(url: string, options: RequestOptions = {}): Dire
     operationLog: (did) => text(`${encodeURIComponent(did)}/log`, MAX_BYTES.log),
     auditLog: (did) => text(`${encodeURIComponent(did)}/log/audit`, MAX_BYTES.log),
     receipt: (did, cid) => text(`${encodeURIComponent(did)}/log/${encodeURIComponent(cid)}/proof`, MAX_BYTES.receipt),
+    stateProof: (did) => text(`${encodeURIComponent(did)}/state-proof`, MAX_BYTES.stateProof),
     async submit(did, operation) {
       await request({ url: `${base}/${encodeURIComponent(did)}`, maxBytes: MAX_BYTES.submitted, method: 'POST', json: renderJson(operation.value) }, options)
     },

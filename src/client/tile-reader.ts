@@ -19,7 +19,12 @@ export interface TileReader {
 
 /** A source does not have what its checkpoint says it has. */
 export class NotServedError extends Error {
-  override readonly name = 'NotServedError'
+  override readonly name: string = 'NotServedError'
+}
+
+/** The operator of a source does not show what its checkpoint says it has, and says why: it is there, and may be had from another source. */
+export class WithheldError extends NotServedError {
+  override readonly name: string = 'WithheldError'
 }
 
 /** Longest bundle, bytes: 256 entries, each after its length. */
@@ -27,7 +32,7 @@ export const MAX_BUNDLE_BYTES = TILE_WIDTH * (2 + MAX_ENTRY_BYTES)
 
 /**
  * A log over HTTP, below the prefix `baseUrl`. A partial tile or bundle that is gone is cut from the full one.
- * Throws as `request` does, and NotServedError for what is not there (404).
+ * Throws as `request` does, NotServedError for what is not there (404), and WithheldError for what is not shown (451).
  */
 export function httpTileReader(baseUrl: string, options: RequestOptions = {}): TileReader {
   const prefix = baseUrl.endsWith('/') ? baseUrl : `${baseUrl}/`
@@ -36,6 +41,7 @@ export function httpTileReader(baseUrl: string, options: RequestOptions = {}): T
     try {
       return (await request({ url: prefix + path, maxBytes }, options)).body
     } catch (error) {
+      if (error instanceof ServerError && error.status === 451) throw new WithheldError(`${prefix + path}: ${error.message.slice(0, MAX_WORDS)}`, { cause: error })
       if (error instanceof ServerError && error.status === 404) throw new NotServedError(`${prefix + path} is not served`, { cause: error })
       throw error
     }
@@ -61,6 +67,26 @@ export function httpTileReader(baseUrl: string, options: RequestOptions = {}): T
       ),
     bundle: (index, width) => readOrCut(width, (width) => bundlePath(index, width), MAX_BUNDLE_BYTES, (full) => cutBundle(full, width)),
   }
+}
+
+/** Characters that are kept of a server's words. */
+const MAX_WORDS = 500
+
+/** As `reader`, and what it does not serve, missing or withheld, from the first of `others` that does. Throws what `reader` threw where none does. */
+export function orElse(reader: TileReader, others: readonly TileReader[]): TileReader {
+  async function read<T>(ask: (reader: TileReader) => Promise<T>): Promise<T> {
+    try {
+      return await ask(reader)
+    } catch (error) {
+      if (!(error instanceof NotServedError)) throw error
+      for (const other of others) {
+        const found = await ask(other).catch(() => null)
+        if (found !== null) return found
+      }
+      throw error
+    }
+  }
+  return { checkpoint: () => reader.checkpoint(), tile: (tile) => read((reader) => reader.tile(tile)), bundle: (index, width) => read((reader) => reader.bundle(index, width)) }
 }
 
 // A bundle that is none is returned as it is: whoever decodes it says so.

@@ -11,6 +11,7 @@ import { listen } from '../../src/http/listen.ts'
 import type { CounterPorts } from '../../src/http/ports.ts'
 import type { Store } from '../../src/storage/store.ts'
 import { Tip } from '../../src/storage/tip.ts'
+import { NOTHING_WITHHELD } from '../../src/storage/withheld.ts'
 import { openStreams } from '../../src/stream/upgrade.ts'
 import { appendLeaves, emptyLog, LOG_KEY } from './stored-log.ts'
 
@@ -33,7 +34,7 @@ export async function serveLog(leaves: readonly Uint8Array[], ports: Partial<Cou
   const refuse: CounterPorts['submit'] = () => Promise.resolve({ outcome: 'unavailable', retryAfterS: null, reason: 'no' })
   const app = createApp({ store, tip, origin: LOG_KEY.name, version: '1', now, faults: () => [], log, submit: refuse, ...ports }, { readRate: 0, writeRate: 0 })
   const observer = { opened() {}, closed() {}, sent() {} }
-  const streams = openStreams({ store, tip, now, log, clientKey: () => 'client', admit: () => 0, maxCursorAgeMs: null, observer }, { refreshSeconds: 0.1 })
+  const streams = openStreams({ store, withheld: ports.withheld ?? NOTHING_WITHHELD, tip, now, log, clientKey: () => 'client', admit: () => 0, maxCursorAgeMs: null, observer }, { refreshSeconds: 0.1 })
   const server = await listen(app, { host: '127.0.0.1', port: 0, limits: {}, upgrades: streams })
   const served: ServedLog = {
     url: server.url,
@@ -111,7 +112,8 @@ export async function openFront(target: ServedLog): Promise<Front> {
       upstream.on('message', (data: Buffer) => {
         for (const frame of front.frame(data)) client.send(frame)
       })
-      client.on('message', (data: Buffer) => upstream.readyState === Socket.OPEN && upstream.send(data.toString()))
+      const opened = new Promise<void>((resolve) => upstream.once('open', resolve))
+      client.on('message', (data: Buffer) => void opened.then(() => upstream.readyState === Socket.OPEN && upstream.send(data.toString())))
       for (const [one, other] of [[client, upstream], [upstream, client]] as const) {
         one.on('error', () => other.terminate())
         one.on('close', (code, reason) => (code === 1006 || code === 1005 ? other.terminate() : other.close(code, reason)))

@@ -1,0 +1,150 @@
+// `stele audit URL`: everything that an auditor can check of a log and its witnesses, each run from where the last one ended. docs/following.md#audit
+
+import { existsSync, readFileSync } from 'node:fs'
+import { Command } from 'commander'
+import { EvidenceFolder } from '../../mirror/evidence-folder.ts'
+import { readShownKeys } from '../../mirror/log-keys.ts'
+import { readDuration, readHttpUrl, UsageError } from '../config.ts'
+import { formatAuditState, inspectLog, parseAuditState, type AuditState, type Inspection } from '../client/inspect.ts'
+import { historyOf } from '../client/judge.ts'
+import { httpTileReader, orElse } from '../client/tile-reader.ts'
+import { alarmPart } from '../core/alarm.ts'
+import { base64 } from '../core/encoding/text.ts'
+import { formatVerifierKey, type VerifierKey } from '../core/tlog/note.ts'
+import { parsePolicy, type Policy } from '../core/tlog/policy.ts'
+import { replaceSecretFile } from '../secret-file.ts'
+import { describeSeconds } from './describe-checkpoint.ts'
+import { EXIT } from './exit.ts'
+import { openVerifier } from './fast-verifier.ts'
+import { EXIT_CONTRADICTION } from './following.ts'
+import { onInterrupt } from './interrupt.ts'
+import { addSettings, collect } from './options.ts'
+import { startProgress } from './progress.ts'
+import { escapeLine, print, say } from './terminal.ts'
+import { MAX_AGE_HELP, POLICY_HELP } from './trust.ts'
+import { readVerifierKeys, VKEY_HELP } from './verifier-keys.ts'
+
+interface Options {
+  readonly vkey?: readonly string[]
+  readonly policy?: string
+  readonly also?: readonly string[]
+  readonly maxAge?: string
+  readonly state?: string
+  readonly evidence: string
+  readonly json?: true
+}
+
+const MAX_AGE_MS = { min: 0, max: 315_360_000_000 }
+
+/** The command. */
+export function auditCommand(): Command {
+  return addSettings(new Command('audit'), ['log-level'])
+    .description('Audit a log: every entry, tile and rule, the cosignatures on its checkpoint, and whether it continues what its witnesses hold. For cron: each run goes on from the last one.')
+    .argument('<url>', 'a directory or mirror')
+    .option('--vkey <key or file>', `${VKEY_HELP} (default: those of the policy, of the state, or those that the address shows)`, collect)
+    .option('--policy <file>', POLICY_HELP)
+    .option('--also <url>', 'a mirror of the log, which is asked for what the address does not show; can be repeated', collect)
+    .option('--max-age <duration>', MAX_AGE_HELP)
+    .option('--state <file>', 'where it is kept how far the log was found whole; without it all of it is read')
+    .option('--evidence <folder>', 'where evidence and alarms are written', '.')
+    .option('--json', 'print the report as JSON')
+    .addHelpText(
+      'after',
+      '\nExample:\n  $ stele audit https://directory.example --policy witnesses.policy --state directory.audit\n\n' +
+        'Exit codes: 0 all is well; 1 something is broken, or could not be read; 2 wrong command line; 3 whole, but an entry breaks a rule, or a witness does not answer, never signed, or is ahead; 4 the log has contradicted itself, and there is evidence.',
+    )
+    .action(async (url: string, options: Options) => {
+      process.exitCode = await audit(readHttpUrl('url', url), options)
+    })
+}
+
+async function audit(url: string, options: Options): Promise<number> {
+  const policy = options.policy === undefined ? null : parsePolicy(readFileSync(options.policy, 'utf8'))
+  if (options.maxAge !== undefined && policy === null) throw new UsageError('--max-age is about the witnesses of a --policy')
+  const notBefore = options.maxAge === undefined ? 0 : (Date.now() - readDuration('--max-age', options.maxAge, MAX_AGE_MS)) / 1000
+  const since = options.state !== undefined && existsSync(options.state) ? parseAuditState(readFileSync(options.state, 'utf8')) : null
+  using interrupt = onInterrupt()
+  const { signal } = interrupt
+  const keys = await keysOf(url, options, policy, since, signal)
+  await using verifier = await openVerifier()
+  const request = { signal, attempts: 3 }
+  using progress = startProgress('auditing', 'entries', 0)
+  const found = await inspectLog(orElse(httpTileReader(url, request), (options.also ?? []).map((other) => httpTileReader(readHttpUrl('--also', other), request))), {
+    keys, policy, notBefore, since, signal, request,
+    history: historyOf(url, request),
+    verifyAnswers: (questions) => verifier.answer(questions),
+    onProgress: (done, size) => progress.update(done, size),
+  })
+  const files = keepFindings(new EvidenceFolder(options.evidence, keys[0]?.name ?? '', Date.now), found)
+  if (options.state !== undefined && found.next !== null) replaceSecretFile(options.state, formatAuditState(found.next))
+  const code = codeOf(found)
+  if (options.json === true) print(reportOf(url, found, files, code))
+  else tell(url, found, files)
+  return code
+}
+
+async function keysOf(url: string, { vkey }: Options, policy: Policy | null, since: AuditState | null, signal: AbortSignal): Promise<readonly VerifierKey[]> {
+  const given = vkey === undefined ? (policy?.logs.map(({ key }) => key) ?? since?.keys ?? []) : readVerifierKeys(vkey)
+  if (given.length > 0) {
+    const origin = given[0]?.name
+    if (given.some(({ name }) => name !== origin)) throw new UsageError('the keys are of several logs: name the one that is audited with --vkey')
+    if (since !== null && !since.keys.some((key) => given.some((other) => formatVerifierKey(other) === formatVerifierKey(key)))) throw new UsageError('the state is that of a log with other keys: another log needs a state of its own')
+    return given
+  }
+  const shown = await readShownKeys(url, signal)
+  say(`no key was given: the log is held to the one that ${url} shows, ${shown.map(formatVerifierKey).join(' ')}`)
+  return shown
+}
+
+function codeOf({ contradictions, problems, report, witnesses }: Inspection): number {
+  if (contradictions.length > 0) return EXIT_CONTRADICTION
+  if (problems.length > 0) return EXIT.failed
+  return report.rejected.length > 0 || witnesses.some(({ standing }) => standing !== 'agrees') ? EXIT.remarks : EXIT.ok
+}
+
+// Proof where there is proof; else, where something is broken, an alarm.
+function keepFindings(folder: EvidenceFolder, { contradictions, brokenRules, problems, report }: Inspection): string[] {
+  const proofs = [...contradictions, ...brokenRules]
+  const size = report.checkpoint?.size ?? 0
+  if (proofs.length > 0) return [...new Set(proofs.map((evidence, i) => folder.keepEvidence(`${evidence.kind}-${size}-${i}`, evidence)))]
+  const first = problems.find(({ kind }) => kind !== 'withheld')
+  if (first === undefined) return []
+  const parts = [alarmPart('checkpoint', report.note), ...problems.slice(0, 16).map(({ where, words }) => alarmPart('problem', `${where}: ${words}`))]
+  const file = folder.keepAlarm(`${first.where}: ${first.words}`, parts)
+  return file === null ? [] : [file]
+}
+
+function tell(url: string, { report, from, problems, quorum, witnesses }: Inspection, files: readonly string[]): void {
+  const { checkpoint, entries, dids, rejected } = report
+  print(`audited    ${escapeLine(url)}`)
+  if (checkpoint !== null) print(`log        ${escapeLine(checkpoint.origin)}\nsize       ${checkpoint.size}\nroot       ${base64.encode(checkpoint.root)}`)
+  print(`checked    ${entries - from} entries${from === 0 ? '' : ` after the ${from} of the last audit`}, of ${dids} identities`)
+  for (const { name, standing, cosignedAt, words } of witnesses) {
+    print(`witness    ${escapeLine(name)}: ${standing}${words === '' ? '' : `: ${escapeLine(words)}`}${cosignedAt === null ? '; no cosignature on this checkpoint' : `; cosigned this checkpoint ${describeSeconds(cosignedAt)}`}`)
+  }
+  if (quorum !== null) print(`quorum     ${quorum ? 'met' : 'not met'}`)
+  for (const { index, did, code, words } of rejected) print(`rejected   entry ${index}${did === '' ? '' : ` of ${did}`}: ${code}: ${escapeLine(words)}`)
+  for (const { kind, where, words } of problems) print(`${kind === 'withheld' ? 'withheld' : 'broken  '}   ${escapeLine(where)}: ${escapeLine(words)}`)
+  for (const file of files) print(`kept       ${escapeLine(file)}`)
+  print(problems.some(({ kind }) => kind !== 'withheld') ? 'broken' : problems.length > 0 ? 'not checked to the end' : rejected.length > 0 ? `whole, with ${rejected.length} rejected entries` : 'whole')
+}
+
+function reportOf(url: string, found: Inspection, files: readonly string[], code: number): string {
+  const { report, from, problems, quorum, witnesses } = found
+  const { checkpoint, entries, dids, rejected } = report
+  return JSON.stringify({
+    url,
+    log: checkpoint?.origin ?? null,
+    size: checkpoint?.size ?? null,
+    root: checkpoint === null ? null : base64.encode(checkpoint.root),
+    from,
+    checked: entries - from,
+    identities: dids,
+    quorum,
+    witnesses,
+    rejected: rejected.map(({ index, did, cid, code, words }) => ({ index, did, cid, code, words })),
+    problems,
+    files,
+    exitCode: code,
+  })
+}

@@ -1,0 +1,637 @@
+// Following a log from a cursor: entries that a signed checkpoint covers, in order, each at least once, until it is told to stop or the log has
+// contradicted itself. Backfill, streams, gaps and servers that fail are its business. docs/following.md
+
+import { bytesEqual } from '../core/encoding/text.ts'
+import { decodeEntry } from '../core/entry.ts'
+import { assert, DirectoryError, verdictOf } from '../core/errors.ts'
+import { formatEvidence, parseEvidence, type Evidence } from '../core/evidence.ts'
+import type { CheckpointFrame, EntriesFrame, MatchFrame } from '../core/frame.ts'
+import { grow } from '../core/growth.ts'
+import { dataOf, type Operation } from '../core/plc/operation.ts'
+import type { LogClock } from '../core/replay.ts'
+import { openByAnyKey, openCheckpoint, type Checkpoint } from '../core/tlog/checkpoint.ts'
+import { EMPTY_EDGE, edgeRoot, type Edge } from '../core/tlog/edge.ts'
+import { EMPTY_ROOT, leafHash } from '../core/tlog/hash.ts'
+import { formatVerifierKey, type VerifierKey } from '../core/tlog/note.ts'
+import { rangeNodes, verifyConsistency, verifyInclusion } from '../core/tlog/proof.ts'
+import type { CheckpointStore } from './checkpoint-store.ts'
+import { answerAll, type VerifyAnswers } from './check-tree.ts'
+import { firstPosition, formatCursor, memoryCursor, nameFilter, parseCursor, type CursorStore, type Position } from './cursor.ts'
+import { findFork } from './fork.ts'
+import { FOLLOW_LIMITS } from './follow-limits.ts'
+import { historyOf, Judge, operationBefore, type Broken, type Judged, type Kept, type ReadHistory } from './judge.ts'
+import { readKeyStatement } from './keys.ts'
+import { proveConsistency, readProof } from './log-client.ts'
+import { MismatchError } from './mismatch.ts'
+import { leavesFrom, openProvenTree, type ProvenTree } from './proven-tree.ts'
+import { ServerError, sleep, UnreachableError, type RequestOptions } from './request.ts'
+import { logStream, StreamClosedError, type StreamFilter } from './stream-client.ts'
+import { httpTileReader, NotServedError, type TileReader } from './tile-reader.ts'
+
+/** What is followed, and how. */
+export interface FollowOptions {
+  /** Servers of one log, directories or mirrors. One is followed, another one when it fails; the checkpoints of all are compared. */
+  readonly urls: readonly string[]
+  /** The log's. Later ones are learned from what these have signed. */
+  readonly keys: readonly VerifierKey[]
+  /** Default: one that ends with the process. */
+  readonly cursor?: CursorStore
+  /** Index of the first entry where the cursor store is empty, or `now` for what comes from now on. Default 0. */
+  readonly from?: number | 'now'
+  /** These identities, and those that come to, are at, or leave these services (their endpoints). Default: every entry. */
+  readonly filter?: Pick<StreamFilter, 'dids' | 'services'>
+  /** Reads every entry although there is a filter: no server can leave out a match then. */
+  readonly complete?: boolean
+  /** Beside these, what it says so of. Every entry is read then. */
+  readonly wanted?: Wanted
+  /** Most operations that are handed over together. Default 256. */
+  readonly runEntries?: number
+  /** Is told each checkpoint that was verified, and contradictions; gives the largest one known. */
+  readonly checkpoints?: CheckpointStore
+  /** Checks signatures. Default: the portable implementation. */
+  readonly verifyAnswers?: VerifyAnswers
+  /** Ends it. */
+  readonly signal?: AbortSignal
+  /** Told of every failure of a server; another attempt follows. */
+  readonly onTrouble?: (url: string, error: Error) => void
+  /** Told whenever a checkpoint of the log was verified. */
+  readonly onLook?: (checkpoint: Checkpoint, url: string) => void
+  /** From 0 up to 1, for the waits between attempts. Default: Math.random. */
+  readonly random?: () => number
+  /** Default: the platform's. */
+  readonly fetch?: RequestOptions['fetch']
+  /** Default: the platform's. */
+  readonly WebSocket?: typeof WebSocket
+}
+
+/** A filter that no server knows. */
+export interface Wanted {
+  /** Kept with the cursor, which is good for this one alone. */
+  readonly name: string
+  /** Whether an operation is wanted; `before` is the one that it follows, null for a genesis. */
+  readonly test: (operation: Operation, before: Operation | null) => boolean
+}
+
+/** What was proved of every entry that is handed over. docs/following.md#what-is-proved */
+export interface CoveredEntry {
+  readonly index: number
+  /** It covers the entry, is signed by the log, and continues every checkpoint before it. */
+  readonly checkpoint: Checkpoint
+  /** The same, as it was signed. */
+  readonly note: string
+  /** The inclusion proof in its tree, where a filter was asked; null where every entry was read and leads to its root. */
+  readonly proof: readonly Uint8Array[] | null
+}
+
+/** An operation that the log holds and that keeps the rules. */
+export interface FollowedOperation extends CoveredEntry, Omit<Kept, 'verdict' | 'leaf'> {
+  readonly type: 'operation'
+}
+
+/** An entry that the log holds and that breaks a rule: it changes no identity. */
+export interface FollowedRejection extends CoveredEntry, Omit<Broken, 'leaf'> {
+  readonly type: 'rejected'
+}
+
+export type Followed = FollowedOperation | FollowedRejection
+
+/** The log has signed what contradicts itself: nothing of it can be followed any more. */
+export class LogContradictionError extends Error {
+  override readonly name = 'LogContradictionError'
+  /** What convinces a stranger. */
+  readonly evidence: Evidence
+
+  constructor(words: string, evidence: Evidence) {
+    super(words)
+    this.evidence = evidence
+  }
+}
+
+/**
+ * Operations as they come, in the order of the log. To ask for the next one is to be done with the one before. The cursor is kept when it
+ * ends and after each run of them, so that after a crash some come again. Throws LogContradictionError, CursorError, what the stores throw, and the
+ * signal's reason; failures of servers are told and tried again for ever.
+ */
+export async function* follow(options: FollowOptions): AsyncGenerator<Followed, never> {
+  const follower = new Follower(options)
+  try {
+    for await (const run of follower.run()) {
+      for (const one of run) {
+        follower.reachedEntry(one.index)
+        yield one
+      }
+    }
+    throw new Error('following does not end')
+  } finally {
+    await follower.keep()
+  }
+}
+
+/** As `follow`, with operations that came together in one array, never empty and all under one checkpoint: the cursor moves when the next is asked for. */
+export async function* followRuns(options: FollowOptions): AsyncGenerator<readonly Followed[], never> {
+  const follower = new Follower(options)
+  try {
+    return yield* follower.run()
+  } finally {
+    await follower.keep()
+  }
+}
+
+const CONTRADICTED = 'the log has signed two trees that contradict each other: nothing that it signs can be followed any more'
+
+interface Signed {
+  readonly checkpoint: Checkpoint
+  readonly note: string
+}
+
+/** One server, as it is being asked. */
+interface Server {
+  readonly url: string
+  readonly reader: TileReader
+}
+
+/** The stream lacks what the checkpoint covers, or was left for bundles: nothing is wrong with the server. */
+class GapError extends Error {}
+
+class Follower {
+  readonly #options: FollowOptions
+  readonly #servers: readonly Server[]
+  readonly #cursor: CursorStore
+  readonly #asked: string
+  readonly #filter: Pick<StreamFilter, 'dids' | 'services'> | null
+  readonly #judge: Judge
+  /** The DIDs that alone are of interest; null where that is not all there is to know of an entry. */
+  readonly #dids: ReadonlySet<string> | null
+  readonly #services: ReadonlySet<string>
+  readonly #request: RequestOptions
+  #position: Position
+  /** Of the tree of the position's size; null where it has to be derived from tiles. */
+  #edge: Edge | null = null
+  #kept = ''
+  #keptAt = 0
+  #retryMs: number = FOLLOW_LIMITS.firstRetryMs
+  /** Whether somebody works on what was handed over. */
+  #waits = false
+  /** The checkpoint that the cursor was kept with. */
+  #earlier: string | null = null
+  /** A smaller checkpoint that was found to be of the same log. */
+  #lastOlder = ''
+
+  constructor(options: FollowOptions) {
+    const { urls, keys, filter = {}, complete = false, wanted, cursor = memoryCursor(), verifyAnswers = answerAll, signal, fetch } = options
+    if (urls.length === 0 || keys.length === 0) throw new RangeError('an address and a key of the log are needed')
+    this.#options = options
+    const request: RequestOptions = { attempts: 1, timeoutMs: FOLLOW_LIMITS.requestMs, ...(signal === undefined ? {} : { signal }), ...(fetch === undefined ? {} : { fetch }) }
+    this.#servers = urls.map((url) => ({ url, reader: httpTileReader(url, request) }))
+    this.#request = request
+    const { dids = [], services = [] } = filter
+    this.#services = new Set(services)
+    const some = dids.length + services.length > 0
+    this.#dids = some && services.length === 0 && wanted === undefined ? new Set(dids) : null
+    const fits = dids.length <= FOLLOW_LIMITS.filterDids && services.length <= FOLLOW_LIMITS.filterServices
+    this.#filter = some && fits && !complete && wanted === undefined ? { dids, services } : null
+    this.#asked = nameFilter(filter, wanted?.name)
+    this.#judge = new Judge(verifyAnswers, services.length === 0)
+    this.#cursor = cursor
+    this.#position = firstPosition(keys)
+  }
+
+  /** Keeps the cursor where it has moved. Throws what the store throws. */
+  async keep(): Promise<void> {
+    const text = formatCursor(this.#asked, this.#position)
+    if (this.#position.note === null || text === this.#kept) return
+    await this.#cursor.write(text)
+    this.#kept = text
+    this.#keptAt = performance.now()
+  }
+
+  /** All entries before this one were taken. */
+  reachedEntry(index: number): void {
+    this.#position = { ...this.#position, next: Math.max(this.#position.next, index) }
+  }
+
+  async *run(): AsyncGenerator<readonly Followed[], never> {
+    const { signal, onTrouble, random = Math.random } = this.#options
+    const text = await this.#cursor.read()
+    if (text !== null) this.#position = parseCursor(text, this.#asked, this.#options.keys)
+    this.#kept = text ?? ''
+    await this.#recall()
+    for (let turn = 0; ; turn++) {
+      const server = this.#servers[turn % this.#servers.length]
+      assert(server !== undefined, 'there is a server')
+      try {
+        await this.#begin(server)
+        yield* this.#filter === null ? this.#everyEntry(server) : this.#matches(server, this.#filter)
+      } catch (error) {
+        signal?.throwIfAborted()
+        if (!isOfServer(error)) throw error
+        if (error instanceof GapError) turn--
+        else onTrouble?.(server.url, error)
+      }
+      await sleep(this.#retryMs * (1 - random() / 2), signal)
+      this.#retryMs = Math.min(this.#retryMs * 2, FOLLOW_LIMITS.longestRetryMs)
+    }
+  }
+
+  // What the caller's other clients verified counts here, too.
+  async #recall(): Promise<void> {
+    const { checkpoints } = this.#options
+    this.#earlier = this.#position.note
+    for (const key of checkpoints === undefined ? [] : this.#position.keys) {
+      const evidence = await checkpoints?.evidence(formatVerifierKey(key))
+      if (typeof evidence === 'string') throw new LogContradictionError(CONTRADICTED, parseEvidence(evidence))
+      const note = await checkpoints?.newest(formatVerifierKey(key))
+      if (typeof note !== 'string') continue
+      const { size } = openByAnyKey(note, [key]).checkpoint
+      if (size > (this.#newest()?.checkpoint.size ?? -1)) this.#position = { ...this.#position, note }
+    }
+  }
+
+  /** The largest checkpoint that was verified. */
+  #newest(): Signed | null {
+    const { note, keys } = this.#position
+    return note === null ? null : { note, checkpoint: openByAnyKey(note, keys).checkpoint }
+  }
+
+  // The first time: where to begin.
+  async #begin({ url, reader }: Server): Promise<void> {
+    const { from = 0 } = this.#options
+    if (this.#kept !== '' || this.#position.size > 0 || from === 0) return
+    const signed = await this.#open(await reader.checkpoint(), url)
+    await this.#judgeCheckpoint(signed, reader)
+    const start = from === 'now' ? signed.checkpoint.size : from
+    if (start > signed.checkpoint.size) throw new MismatchError(`the log has ${signed.checkpoint.size} entries, and what comes from entry ${start} on was asked for`, {})
+    this.#edge = await edgeOf(await openProvenTree((use) => use(reader), signed.checkpoint), start)
+    this.#position = { ...this.#position, next: start, size: start, root: edgeRoot(this.#edge), note: signed.note }
+    await this.keep()
+  }
+
+  // ---- every entry
+
+  async *#everyEntry(server: Server): AsyncGenerator<readonly Followed[], never> {
+    yield* this.#catchUp(server)
+    const tail = new Tail(this.#position.size)
+    const watched = this.#watch(server, () => tail.end)
+    try {
+      for await (const frame of logStream(server.url, tail.start, this.#streamOptions(watched.signal))) {
+        if (frame.type === 'entries') tail.add(frame)
+        if (frame.type === 'checkpoint') yield* this.#cover(server, tail, frame)
+      }
+    } catch (error) {
+      throw watched.reasonFor(error)
+    } finally {
+      watched.stop()
+    }
+    throw new StreamClosedError(1006, '')
+  }
+
+  // To the server's newest checkpoint, by tiles and bundles.
+  async *#catchUp({ url, reader }: Server): AsyncGenerator<readonly Followed[]> {
+    const signed = await this.#open(await reader.checkpoint(), url)
+    const relation = await this.#judgeCheckpoint(signed, reader)
+    this.#looked(signed, url)
+    if (relation === 'older') throw new MismatchError(`its newest checkpoint is of ${signed.checkpoint.size} entries, and ${this.#newest()?.checkpoint.size ?? 0} are known to be signed`, {})
+    if (signed.checkpoint.size > this.#position.size || this.#edge === null) yield* this.#advance(url, reader, signed)
+  }
+
+  async *#advance(url: string, reader: TileReader, signed: Signed): AsyncGenerator<readonly Followed[]> {
+    const tree = await openProvenTree((use) => use(reader), signed.checkpoint)
+    await this.#requireContinued(tree, signed)
+    await this.#reached(signed)
+    this.#edge ??= await edgeOf(tree, this.#position.size)
+    const { signal = new AbortController().signal } = this.#options
+    for await (const leaves of leavesFrom(tree, this.#position.size, signal, FOLLOW_LIMITS)) yield* this.#take(url, leaves, signed)
+  }
+
+  // A checkpoint of the stream covers what waits, or what waits is dropped and read again from bundles.
+  async *#cover(server: Server, tail: Tail, { note }: CheckpointFrame): AsyncGenerator<readonly Followed[]> {
+    const { url, reader } = server
+    const signed = await this.#open(note, url)
+    const { size, root } = signed.checkpoint
+    const relation = await this.#judgeCheckpoint(signed, reader)
+    if (relation === 'older') return
+    this.#looked(signed, url)
+    if (size > tail.end) throw new MismatchError(`its stream has a checkpoint of ${size} entries before these entries`, { checkpoint: note })
+    const covered = tail.leaves.slice(0, size - tail.start)
+    const edge: Edge | null = this.#edge
+    assert(edge !== null && edge.size === tail.start, 'a stream is followed from the edge')
+    if (!bytesEqual(grow(edge, covered).root, root) || !this.#passesKnown(edge, covered)) {
+      yield* this.#advance(url, reader, signed)
+      throw new GapError()
+    }
+    await this.#reached(signed)
+    yield* this.#take(url, covered, signed)
+    tail.cut(size)
+  }
+
+  // Whether leaves that lead on from the edge lead through the largest checkpoint that is known, where that lies among them.
+  #passesKnown(edge: Edge, leaves: readonly Uint8Array[]): boolean {
+    const known = this.#newest()?.checkpoint
+    if (known === undefined || known.size < edge.size || known.size > edge.size + leaves.length) return true
+    return bytesEqual(grow(edge, leaves.slice(0, known.size - edge.size)).root, known.root)
+  }
+
+  // Leaves that are known to be the next of the signed tree: judged, handed over, and left behind.
+  async *#take(url: string, leaves: readonly Uint8Array[], { checkpoint, note }: Signed): AsyncGenerator<readonly Followed[]> {
+    const { runEntries = FOLLOW_LIMITS.runEntries } = this.#options
+    for (let at = 0; at < leaves.length; at += runEntries) {
+      const some = leaves.slice(at, at + runEntries)
+      const first = this.#position.size
+      const placed = some.map((leaf, i) => ({ index: first + i, leaf }))
+      const dids = this.#dids
+      const asked = dids === null ? placed : placed.filter(({ leaf }) => mentions(leaf, dids))
+      const clock: LogClock | null = dids === null ? { lastNative: this.#position.lastNative } : null
+      const { judged, clock: after } = await this.#judge.judge(asked, clock, this.#historyOf(url))
+      const followed = judged.filter((one) => one.index >= this.#position.next && this.#isWanted(one)).map((one) => followedOf(one, { checkpoint, note, proof: null }))
+      if (followed.length > 0) yield* this.#handOver(followed)
+      assert(this.#edge !== null, 'leaves are taken from the edge on')
+      const { edge, root } = grow(this.#edge, some)
+      this.#edge = edge
+      this.#position = { ...this.#position, next: Math.max(this.#position.next, edge.size), size: edge.size, root, lastNative: after?.lastNative ?? null }
+      if (followed.length > 0 || performance.now() - this.#keptAt > FOLLOW_LIMITS.keepMs) await this.keep()
+    }
+  }
+
+  async *#handOver(followed: readonly Followed[]): AsyncGenerator<readonly Followed[]> {
+    this.#waits = true
+    yield followed
+    this.#waits = false
+  }
+
+  // ---- a filter
+
+  async *#matches(server: Server, filter: Pick<StreamFilter, 'dids' | 'services'>): AsyncGenerator<readonly Followed[], never> {
+    this.#edge = null
+    let current: Signed | null = null
+    let last = -1
+    const watched = this.#watch(server, () => current?.checkpoint.size ?? this.#position.size)
+    try {
+      for await (const frame of logStream(server.url, this.#position.size, { ...this.#streamOptions(watched.signal), filter })) {
+        if (frame.type === 'entries') throw new MismatchError('its filtered stream has entries that were not asked for', {})
+        if (frame.type === 'checkpoint') {
+          // All matches under the one before have come.
+          if (current !== null) await this.#passed(current)
+          current = await this.#continued(server, frame)
+        } else {
+          if (current === null || frame.index < this.#position.size || frame.index <= last || frame.index >= current.checkpoint.size) throw new MismatchError(`its filtered stream has entry ${frame.index} where it has no place`, {})
+          last = frame.index
+          if (frame.index >= this.#position.next) yield* this.#match(server.url, frame, current)
+        }
+      }
+    } catch (error) {
+      const reason = watched.reasonFor(error)
+      watched.stop()
+      if (!(reason instanceof StreamClosedError) || current !== null) throw reason
+      // There is no such stream, or not from here: the entries themselves are read.
+      const { size } = (await this.#open(await server.reader.checkpoint(), server.url)).checkpoint
+      if (size - this.#position.size > FOLLOW_LIMITS.filterGapEntries && !['OutdatedCursor', 'TooManyMatches'].includes(reason.reason)) throw reason
+      yield* this.#catchUp(server)
+      throw reason.reason === '' ? reason : new GapError()
+    } finally {
+      watched.stop()
+    }
+    throw new StreamClosedError(1006, '')
+  }
+
+  async #continued(server: Server, { note, consistency }: CheckpointFrame): Promise<Signed> {
+    const signed = await this.#open(note, server.url)
+    const { size, root } = signed.checkpoint
+    const relation = await this.#judgeCheckpoint(signed, server.reader)
+    if (relation === 'older') throw new MismatchError(`its stream shows a checkpoint of ${size} entries, and more are known to be signed`, {})
+    // A stream that shows a checkpoint again proves that it continues itself.
+    const before = this.#position
+    const proof = consistency ?? []
+    const known = this.#newest()?.checkpoint
+    try {
+      verifyConsistency({ oldSize: before.size, oldRoot: before.root, newSize: size, newRoot: root, proof })
+      if (known !== undefined && known.size !== before.size) await proveConsistency(server.reader, known, signed.checkpoint)
+    } catch (error) {
+      if (!(error instanceof DirectoryError)) throw error
+      await this.#requireContinued(await openProvenTree((use) => use(server.reader), signed.checkpoint), signed)
+      throw new MismatchError('its stream does not prove that the log only grew', { checkpoint: note }, { cause: error })
+    }
+    this.#looked(signed, server.url)
+    await this.#reached(signed)
+    return signed
+  }
+
+  async *#match(url: string, { index, entry, proof }: MatchFrame, { checkpoint, note }: Signed): AsyncGenerator<readonly Followed[]> {
+    verifyInclusion({ index, size: checkpoint.size, leaf: leafHash(entry), proof, root: checkpoint.root })
+    const { judged } = await this.#judge.judge([{ index, leaf: entry }], null, this.#historyOf(url))
+    const followed = judged.map((one) => {
+      if (!this.#isWanted(one)) throw new MismatchError(`its filtered stream has entry ${index}, which was not asked for`, {})
+      return followedOf(one, { checkpoint, note, proof })
+    })
+    yield* this.#handOver(followed)
+    this.#position = { ...this.#position, next: index + 1 }
+    await this.keep()
+  }
+
+  async #passed({ checkpoint: { size, root } }: Signed): Promise<void> {
+    if (size === this.#position.size) return
+    this.#position = { ...this.#position, next: Math.max(this.#position.next, size), size, root, lastNative: null }
+    if (performance.now() - this.#keptAt > FOLLOW_LIMITS.keepMs) await this.keep()
+  }
+
+  // ---- checkpoints
+
+  async #open(note: string, url: string): Promise<Signed> {
+    const { keys } = this.#position
+    try {
+      return { note, checkpoint: openCheckpoint(note, keys).checkpoint }
+    } catch (error) {
+      if (!(error instanceof DirectoryError) || error.code !== 'UNTRUSTED_NOTE') throw error
+      // A log that changes its key says so with one that is known. spec/log.md#key-statements
+      const { signing } = await readKeyStatement(url, keys, this.#request).catch(() => ({ signing: [] }))
+      const known = new Set(keys.map(formatVerifierKey))
+      const fresh = signing.filter((key) => !known.has(formatVerifierKey(key)))
+      if (fresh.length === 0) throw error
+      const { checkpoint } = openCheckpoint(note, signing)
+      this.#position = { ...this.#position, keys: [...keys, ...fresh] }
+      return { note, checkpoint }
+    }
+  }
+
+  /** How a checkpoint stands to the largest one that was verified. Throws LogContradictionError where that alone shows that they contradict each other. */
+  async #judgeCheckpoint({ checkpoint, note }: Signed, reader: TileReader): Promise<'older' | 'known' | 'newer'> {
+    const known = this.#newest()
+    if (known === null || checkpoint.size > known.checkpoint.size) return 'newer'
+    if (checkpoint.size === known.checkpoint.size) {
+      if (!bytesEqual(checkpoint.root, known.checkpoint.root)) await this.#contradicted(reader, note, known.note)
+      return 'known'
+    }
+    if (note === this.#lastOlder) return 'older'
+    // Whoever serves it may not have the larger tree: then nothing is shown.
+    const evidence = await findFork(reader, note, known.note, this.#position.keys).catch((error: unknown) => {
+      if (isOfServer(error)) return null
+      throw error
+    })
+    if (evidence !== null) await this.#convict(evidence)
+    this.#lastOlder = note
+    return 'older'
+  }
+
+  // Another server's: the followed one's stream proves its own.
+  async #compareNewer({ note }: Signed, reader: TileReader): Promise<void> {
+    const known = this.#newest()
+    const evidence = known === null ? null : await findFork(reader, known.note, note, this.#position.keys)
+    if (evidence !== null) await this.#convict(evidence)
+  }
+
+  /** Throws LogContradictionError unless the tree continues what was verified before. */
+  async #requireContinued(tree: ProvenTree, { checkpoint, note }: Signed): Promise<void> {
+    const known = this.#newest()
+    const { size, root } = this.#position
+    if (known !== null && known.checkpoint.size <= checkpoint.size && !bytesEqual(await rootAt(tree, known.checkpoint.size), known.checkpoint.root)) {
+      await this.#contradicted(tree, note, known.note)
+    }
+    if (bytesEqual(await rootAt(tree, size), root)) return
+    if (this.#earlier !== null) await this.#contradicted(tree, note, this.#earlier)
+    assert(false, 'the cursor is of another tree than the checkpoint that it was kept with')
+  }
+
+  async #contradicted(reader: Pick<TileReader, 'tile'>, note: string, known: string): Promise<never> {
+    const evidence = await findFork(reader, known, note, this.#position.keys)
+    if (evidence === null) throw new MismatchError('its checkpoint and its tiles do not go together', { checkpoint: note })
+    return this.#convict(evidence)
+  }
+
+  async #convict(evidence: Evidence): Promise<never> {
+    const { checkpoints } = this.#options
+    for (const key of checkpoints === undefined ? [] : this.#position.keys) await checkpoints?.convict(formatVerifierKey(key), formatEvidence(evidence))
+    throw new LogContradictionError(CONTRADICTED, evidence)
+  }
+
+  // A checkpoint that continues all before it.
+  async #reached({ checkpoint: { size }, note }: Signed): Promise<void> {
+    const before = this.#newest()?.checkpoint.size ?? 0
+    if (size < before) return
+    if (size > before) this.#retryMs = FOLLOW_LIMITS.firstRetryMs
+    this.#position = { ...this.#position, note }
+    const [key] = this.#position.keys
+    if (key !== undefined) await this.#options.checkpoints?.keep(formatVerifierKey(key), size, note)
+    if (performance.now() - this.#keptAt > FOLLOW_LIMITS.keepMs) await this.keep()
+  }
+
+  #looked({ checkpoint }: Signed, url: string): void {
+    this.#options.onLook?.(checkpoint, url)
+  }
+
+  // ---- beside a stream
+
+  // Reads checkpoints of all servers in turn: whether they show one log, and whether the stream still comes. A connection that is dead says nothing.
+  #watch(followed: Server, reached: () => number): { readonly signal: AbortSignal; readonly stop: () => void; readonly reasonFor: (error: unknown) => unknown } {
+    const over = new AbortController()
+    const { signal: outer, onTrouble } = this.#options
+    const signal = outer === undefined ? over.signal : AbortSignal.any([outer, over.signal])
+    let behindSince: number | null = null
+    const loop = async (): Promise<void> => {
+      for (let turn = this.#servers.indexOf(followed); ; turn++) {
+        await sleep(FOLLOW_LIMITS.pollMs, signal)
+        const server = this.#servers[turn % this.#servers.length] ?? followed
+        try {
+          const signed = await this.#open(await server.reader.checkpoint(), server.url)
+          // What is known is the followed server's tree.
+          const relation = await this.#judgeCheckpoint(signed, followed.reader)
+          if (relation === 'newer' && server !== followed) await this.#compareNewer(signed, server.reader)
+          if (relation !== 'older') this.#looked(signed, server.url)
+          this.#retryMs = FOLLOW_LIMITS.firstRetryMs
+          const behind = server === followed && !this.#waits && signed.checkpoint.size > reached()
+          behindSince = behind ? (behindSince ?? performance.now()) : server === followed ? null : behindSince
+        } catch (error) {
+          if (signal.aborted) return
+          if (!isOfServer(error) || server === followed) throw error
+          onTrouble?.(server.url, error)
+        }
+        if (behindSince !== null && performance.now() - behindSince > FOLLOW_LIMITS.streamLagMs) throw new StreamClosedError(1006, 'it lacks what the checkpoint covers')
+      }
+    }
+    loop().catch((error: unknown) => over.abort(error))
+    return { signal, stop: () => over.abort(new GapError()), reasonFor: (error) => (over.signal.aborted && outer?.aborted !== true ? over.signal.reason : error) }
+  }
+
+  #streamOptions(signal: AbortSignal): { readonly signal: AbortSignal; readonly WebSocket?: typeof WebSocket } {
+    const { WebSocket } = this.#options
+    return { signal, ...(WebSocket === undefined ? {} : { WebSocket }) }
+  }
+
+  #historyOf(url: string): ReadHistory {
+    return historyOf(url, { ...this.#request, attempts: 3 })
+  }
+
+  #isWanted(one: Judged): boolean {
+    const { filter: { dids = [] } = {}, wanted } = this.#options
+    if (one.entry !== null && dids.includes(one.entry.did)) return true
+    const operation = one.entry?.operation ?? null
+    const before = one.verdict === null ? operationBefore(one) : null
+    if (wanted !== undefined && operation !== null && wanted.test(operation, before)) return true
+    if (namesService(operation, this.#services) || namesService(before, this.#services)) return true
+    return dids.length + this.#services.size === 0 && wanted === undefined
+  }
+}
+
+/** Entries of a stream that are not covered yet. */
+class Tail {
+  leaves: Uint8Array[] = []
+  start: number
+  #bytes = 0
+
+  constructor(start: number) {
+    this.start = start
+  }
+
+  /** Index of the entry that has to come. */
+  get end(): number {
+    return this.start + this.leaves.length
+  }
+
+  add({ start, entries }: EntriesFrame): void {
+    if (start !== this.end) throw new MismatchError(`its stream gives entry ${start} where ${this.end} has to come`, {})
+    for (const leaf of entries) {
+      this.leaves.push(leaf)
+      this.#bytes += leaf.length
+    }
+    if (this.leaves.length > FOLLOW_LIMITS.tailEntries || this.#bytes > FOLLOW_LIMITS.tailBytes) throw new GapError()
+  }
+
+  /** Drops what stands below an index. */
+  cut(index: number): void {
+    this.leaves = this.leaves.slice(index - this.start)
+    this.#bytes = this.leaves.reduce((sum, leaf) => sum + leaf.length, 0)
+    this.start = index
+  }
+}
+
+function followedOf(one: Judged, proved: Omit<CoveredEntry, 'index'>): Followed {
+  const { index, entry } = one
+  return one.verdict === null
+    ? { type: 'operation', ...proved, index, entry: one.entry, chain: one.chain, undid: one.undid }
+    : { type: 'rejected', ...proved, index, entry, verdict: one.verdict }
+}
+
+function mentions(leaf: Uint8Array, dids: ReadonlySet<string>): boolean {
+  const { value } = verdictOf(() => decodeEntry(leaf))
+  return value !== null && dids.has(value.did)
+}
+
+async function rootAt(tree: ProvenTree, size: number): Promise<Uint8Array> {
+  if (size === 0) return EMPTY_ROOT
+  const [root] = await readProof(tree, [{ start: 0, end: size }], tree.size)
+  assert(root !== undefined, 'a range has a root')
+  return root
+}
+
+async function edgeOf(tree: ProvenTree, size: number): Promise<Edge> {
+  if (size === 0) return EMPTY_EDGE
+  const ranges = rangeNodes({ start: 0, end: size }).map(({ level, index }) => ({ start: index * 2 ** level, end: (index + 1) * 2 ** level }))
+  return { size, hashes: await readProof(tree, ranges, tree.size) }
+}
+
+function namesService(operation: Operation | null, services: ReadonlySet<string>): boolean {
+  const data = operation === null || services.size === 0 ? null : dataOf(operation)
+  return data !== null && [...data.services.values()].some(({ endpoint }) => services.has(endpoint))
+}
+
+function isOfServer(error: unknown): error is Error {
+  return [MismatchError, DirectoryError, ServerError, UnreachableError, NotServedError, StreamClosedError, GapError].some((kind) => error instanceof kind)
+}
