@@ -65,8 +65,16 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 }
 
 /** Starts a directory without limits on rates. `profile`: folder for its CPU profiles. `flags`: further ones. */
-export async function serve(place: Place, profile: string | null = null, flags: readonly string[] = []): Promise<Served> {
-  const args = ['serve', '--port', '0', '--data', place.data, '--write-rate', '0', '--read-rate', '0', '--log-level', 'warn', ...flags]
+export function serve(place: Place, profile: string | null = null, flags: readonly string[] = []): Promise<Served> {
+  return start(place, ['serve', '--port', '0', '--data', place.data, '--write-rate', '0', '--read-rate', '0', '--log-level', 'warn', ...flags], profile)
+}
+
+/** Starts a mirror of what an upstream serves; it is there once that is taken in, or a notary at once. */
+export function mirror(place: Place, upstream: string, flags: readonly string[], profile: string | null = null): Promise<Served> {
+  return start(place, ['mirror', '--upstream', upstream, '--port', '0', '--data', place.data, '--log-level', 'warn', ...flags], profile)
+}
+
+async function start(place: Place, args: readonly string[], profile: string | null): Promise<Served> {
   const env: Record<string, string> = profile === null ? {} : { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${profile}` }
   const started = place.home.start(args, env)
   serving.add(started)

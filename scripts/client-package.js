@@ -13,14 +13,14 @@ const [folder] = positionals
 if (folder === undefined) throw new Error('name the folder')
 
 const { version, license, engines, dependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
-const entry = (room) => ({ types: `./${room}/index.d.ts`, default: `./${room}/index.js` })
+const entry = (room, file = 'index') => ({ types: `./${room}/${file}.d.ts`, default: `./${room}/${file}.js` })
 
 mkdirSync(folder, { recursive: true })
 for (const room of ['core', 'client']) cpSync(join(values.dist, room), join(folder, room), { recursive: true })
 for (const name of readdirSync(ROOT).filter((name) => name.startsWith('LICENSE'))) cpSync(join(ROOT, name), join(folder, name))
 writeFileSync(
   join(folder, 'README.md'),
-  '# stele-client\n\nVerifying clients for a Stele directory and its log, for browsers and Node: `stele-client`, and the rules alone: `stele-client/core`.\n',
+  '# stele-client\n\nVerifying clients for a Stele directory and its log, for browsers and Node: `stele-client`; the rules alone: `stele-client/core`; and a memory in files, for Node: `stele-client/node`.\n',
 )
 writeFileSync(
   join(folder, 'package.json'),
@@ -33,7 +33,7 @@ writeFileSync(
       type: 'module',
       engines,
       sideEffects: false,
-      exports: { '.': entry('client'), './core': entry('core'), './package.json': './package.json' },
+      exports: { '.': entry('client'), './core': entry('core'), './node': entry('client', 'node'), './package.json': './package.json' },
       dependencies: Object.fromEntries(DEPENDENCIES.map((name) => [name, dependencies[name]])),
     },
     null,

@@ -58,7 +58,7 @@ describe('the packages', () => {
   it('name as dependencies of the client what it imports, and nothing that is a server', () => {
     const files = readdirSync(join(modules, 'stele-client'), { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.js'))
     const imports = files.flatMap((file) => [...readFileSync(join(modules, 'stele-client', file), 'utf8').matchAll(/^(?:import|export|\}) .*?from '([^.][^']*)'/gm)].map(([, name = '']) => name))
-    const packages = new Set(imports.map((name) => name.split('/').slice(0, name.startsWith('@') ? 2 : 1).join('/')))
+    const packages = new Set(imports.filter((name) => !name.startsWith('node:')).map((name) => name.split('/').slice(0, name.startsWith('@') ? 2 : 1).join('/')))
     const { dependencies, optionalDependencies } = manifest('stele-client')
     expect(Object.keys(dependencies).sort()).toEqual([...packages].sort())
     expect(optionalDependencies).toBeUndefined()
@@ -108,6 +108,20 @@ describe('the packages', () => {
     writeFileSync(built, `${chunk.code}\n`)
     const names = `import * as all from ${JSON.stringify(built)}; console.log(Object.keys(all).length)`
     expect(Number((await node(packed.folder, '--input-type=module', '-e', names)).stdout)).toBeGreaterThan(20)
+  })
+
+  it('leave out of a bundle what is not imported: who verifies gets what docs/client.md promises', async () => {
+    const input = join(packed.folder, 'verifying.mjs')
+    writeFileSync(input, "export { createResolver } from 'stele-client'\n")
+    await using bundle = await rolldown({ input, platform: 'browser' })
+    const { output } = await bundle.generate({ format: 'esm', minify: true })
+    const [, limit] = /are less than (\d+) kB/.exec(readFileSync(join(ROOT, 'docs', 'client.md'), 'utf8')) ?? []
+    expect(gzipSync(output[0].code).length / 1000).toBeLessThan(Number(limit))
+  })
+
+  it('keep memories in files in Node', async () => {
+    const script = "import { fileCheckpoints } from 'stele-client/node'; const store = fileCheckpoints('kept'); await store.keep('log', 3, 'note'); console.log(await store.newest('log'))"
+    expect((await node(packed.folder, '--input-type=module', '-e', script)).stdout).toBe('note\n')
   })
 })
 

@@ -3,30 +3,45 @@
 import { Command } from 'commander'
 import { UsageError } from '../config.ts'
 import { handleOf, show } from '../client/changes.ts'
-import type { DirectoryClient } from '../client/directory-client.ts'
-import { parseHandle, resolveHandle, type HandleLookup } from '../client/handle.ts'
+import { parseHandle, resolveHandle, type HandleLookup, type ResolvedHandle } from '../client/handle.ts'
 import { parseJson } from '../client/json.ts'
 import { isDid } from '../core/plc/did.ts'
-import { EXIT } from './exit.ts'
+import { EXIT, RefusedError } from './exit.ts'
 import { systemLookup } from './handle-lookup.ts'
 import { addSettings, CLIENT_SETTINGS, directoryOf } from './options.ts'
+import { addVerifyOptions, resolveVerified, type VerifyOptions } from './resolve-verified.ts'
 import { printJson, say } from './terminal.ts'
 
 /** The command. `lookup` asks the owners of handles. */
 export function resolveCommand(lookup: HandleLookup = systemLookup()): Command {
-  return addSettings(new Command('resolve'), CLIENT_SETTINGS)
+  const resolve = addSettings(new Command('resolve'), CLIENT_SETTINGS)
     .description('Print the DID document of an identity. Exit code 3 where a handle leads to an identity that does not name it.')
     .argument('<did or handle>', 'did:plc:..., or a handle such as alice.example.com, which DNS or its web server is asked for')
     .option('--data', 'its keys, names and services instead')
     .option('--log', 'its operations in effect instead')
     .option('--audit', 'all its operations instead, nullified ones included')
-    .addHelpText('after', '\nExamples:\n  $ stele resolve did:plc:ewvi7nxzyoun6zhxrhs64oiz --data\n  $ stele resolve alice.example.com')
-    .action(async (text: string, options: { data?: true; log?: true; audit?: true }, command: Command) => {
-      const directory = directoryOf(command)
+  return addVerifyOptions(resolve)
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ stele resolve did:plc:ewvi7nxzyoun6zhxrhs64oiz --data\n  $ stele resolve alice.example.com\n' +
+        '  $ stele resolve alice.example.com --verify --policy witnesses.policy',
+    )
+    .action(async (text: string, options: VerifyOptions & { data?: true; log?: true; audit?: true }, command: Command) => {
       const handle = text.startsWith('did:') ? null : parseHandle(text)
       if (handle === null) requireIdentifier(text)
-      if ([options.data, options.log, options.audit].filter((chosen) => chosen).length > 1) throw new UsageError('--data, --log and --audit exclude each other')
-      const asked = handle === null ? text : await didOfHandle(directory, handle, lookup)
+      if ([options.data, options.log, options.audit, options.verify].filter((chosen) => chosen).length > 1) throw new UsageError('--data, --log, --audit and --verify exclude each other')
+      const stray = (['level', 'policy', 'vkey', 'maxAge', 'from', 'agree'] as const).find((name) => options[name] !== undefined)
+      if (stray !== undefined && !options.verify) throw new UsageError(`--${stray === 'maxAge' ? 'max-age' : stray} goes with --verify`)
+      const claimed = handle === null ? null : await resolveHandle(handle, lookup)
+      const asked = claimed?.did ?? text
+      if (options.verify) {
+        const { document, data } = await resolveVerified(asked, options, command)
+        if (claimed !== null) compareHandle(claimed, data?.alsoKnownAs ?? [])
+        if (document === null) throw new RefusedError(`${asked} was ended with a tombstone: it has no document`)
+        return printJson(document)
+      }
+      const directory = directoryOf(command)
+      if (claimed !== null) compareHandle(claimed, namesIn(parseJson(await directory.document(asked))))
       if (options.data) printJson(await directory.data(asked))
       else if (options.log) printJson(await directory.operationLog(asked))
       else if (options.audit) printJson(await directory.auditLog(asked))
@@ -47,9 +62,7 @@ function requireIdentifier(text: string): void {
 }
 
 // A handle is its owner's claim until the identity claims it too.
-async function didOfHandle(directory: DirectoryClient, handle: string, lookup: HandleLookup): Promise<string> {
-  const { did, by } = await resolveHandle(handle, lookup)
-  const names = namesIn(parseJson(await directory.document(did)))
+function compareHandle({ handle, did, by }: ResolvedHandle, names: readonly string[]): void {
   const named = handleOf(names)
   if (named?.toLowerCase() === handle) {
     say(`${handle} is ${did} (by ${by}), and the identity names this handle: both agree`)
@@ -59,7 +72,6 @@ async function didOfHandle(directory: DirectoryClient, handle: string, lookup: H
     say(`warning: ${handle} leads to ${did} (by ${by}), but the identity ${named === null ? 'names no handle' : `names the handle ${show(named)}`}: do not take one for the other`)
     process.exitCode = EXIT.remarks
   }
-  return did
 }
 
 function namesIn(document: unknown): readonly string[] {

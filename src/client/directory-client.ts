@@ -60,8 +60,10 @@ export function directoryClient(url: string, options: RequestOptions = {}): Dire
         const page = await text(`export?after=${cursor}&count=${EXPORT_PAGE}`, MAX_BYTES.log)
         const lines = page.split('\n').filter((line) => line !== '')
         if (lines.length === 0) return
-        yield lines
         cursor = seqOf(lines.at(-1) ?? '', cursor)
+        // Whoever prints them prints records, and no lines of somebody else's making.
+        if (!lines.every((line) => line.startsWith('{'))) throw new DirectoryError('MALFORMED_RECORD', 'a line that is none')
+        yield lines
       }
     },
   }

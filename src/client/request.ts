@@ -33,6 +33,9 @@ export interface Answer {
 /** Longest wait that a server may ask for, milliseconds; a longer one is cut to it. */
 export const MAX_RETRY_AFTER_MS = 60_000
 
+/** Characters that are kept of a server's own words. */
+export const MAX_ERROR_WORDS = 2_000
+
 /** A server answered with another status than 200. The message carries the server's own words, which are not to be trusted. */
 export class ServerError extends Error {
   override readonly name = 'ServerError'
@@ -152,7 +155,7 @@ async function readBody(response: Response, maxBytes: number): Promise<Uint8Arra
 function wordsOf(body: Uint8Array): string {
   try {
     const json: unknown = JSON.parse(new TextDecoder().decode(body))
-    return typeof json === 'object' && json !== null && 'message' in json && typeof json.message === 'string' ? json.message : ''
+    return typeof json === 'object' && json !== null && 'message' in json && typeof json.message === 'string' ? json.message.slice(0, MAX_ERROR_WORDS) : ''
   } catch {
     return ''
   }

@@ -41,7 +41,7 @@ export function httpTileReader(baseUrl: string, options: RequestOptions = {}): T
     try {
       return (await request({ url: prefix + path, maxBytes }, options)).body
     } catch (error) {
-      if (error instanceof ServerError && error.status === 451) throw new WithheldError(`${prefix + path}: ${error.message.slice(0, MAX_WORDS)}`, { cause: error })
+      if (error instanceof ServerError && error.status === 451) throw new WithheldError(`${prefix + path}: ${error.message}`, { cause: error })
       if (error instanceof ServerError && error.status === 404) throw new NotServedError(`${prefix + path} is not served`, { cause: error })
       throw error
     }
@@ -68,9 +68,6 @@ export function httpTileReader(baseUrl: string, options: RequestOptions = {}): T
     bundle: (index, width) => readOrCut(width, (width) => bundlePath(index, width), MAX_BUNDLE_BYTES, (full) => cutBundle(full, width)),
   }
 }
-
-/** Characters that are kept of a server's words. */
-const MAX_WORDS = 500
 
 /** As `reader`, and what it does not serve, missing or withheld, from the first of `others` that does. Throws what `reader` threw where none does. */
 export function orElse(reader: TileReader, others: readonly TileReader[]): TileReader {
