@@ -53,12 +53,12 @@ export class NotaryStanding {
 
   /** The upstream does not answer. */
   silent(words: string): void {
-    this.#failure ??= { words, since: this.#clock.now() }
+    this.#failure ??= { words: words.slice(0, MAX_WORDS), since: this.#clock.now() }
   }
 
   /** The upstream answered with what cannot be followed. */
   strange(words: string): void {
-    this.#strange = words
+    this.#strange = words.slice(0, MAX_WORDS)
   }
 
   /** What is wrong, in words; none where all is well. */
@@ -102,3 +102,6 @@ export class NotaryStanding {
     return moment === null ? 0 : Math.floor((this.#clock.now() - moment) / 1000)
   }
 }
+
+/** Characters that are kept of what is wrong: a verdict may quote what was served. */
+const MAX_WORDS = 2_000

@@ -112,11 +112,14 @@ export class Upstreams {
   #turn(upstream: Upstream, standing: Upstream['standing'], words: string, error: unknown): void {
     const changed = upstream.standing !== standing
     upstream.standing = standing
-    upstream.words = words
+    upstream.words = words.slice(0, MAX_WORDS)
     if (changed || standing === 'lying') upstream.since = this.#clock.now()
     if (changed) this.#onStanding(upstream, error)
   }
 }
+
+/** Characters that are kept of what is wrong: a verdict may quote what was served. */
+const MAX_WORDS = 2_000
 
 /** Whether what was served is wrong, rather than not there. */
 export function isLie(error: unknown): boolean {

@@ -210,6 +210,8 @@ function readForwardWrites(text: string | null, readOnly: boolean): string | nul
 
 /** Reads an http(s) address, without a slash at its end. Throws UsageError, which names the flag, for any other text. */
 export function readHttpUrl(flag: string, text: string): string {
+  // Not quoted: it would stand in log lines.
+  if (/^\w+:\/\/[^/?#]*@/.test(text)) throw new UsageError(`${flag}: an address must not hold a user name or a password`)
   if (!URL.canParse(text) || !/^https?:$/.test(new URL(text).protocol)) throw new UsageError(`${flag}: ${text} is not an http:// or https:// address`)
   return text.replace(/\/+$/, '')
 }

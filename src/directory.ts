@@ -1,12 +1,9 @@
 // The composition root of a directory: opens what it needs, in order, and closes it in the opposite one.
 
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname } from 'node:path'
 import packageJson from '../package.json' with { type: 'json' }
 import { UsageError, type Config } from './config.ts'
-import { formatVerifierKey, KEY_TYPES, type SigningKey } from './core/tlog/note.ts'
-import { parsePolicy } from './core/tlog/policy.ts'
-import { DirectoryError } from './core/errors.ts'
+import { formatVerifierKey, KEY_TYPES } from './core/tlog/note.ts'
 import { AnswerCache } from './http/answer-cache.ts'
 import { createApp } from './http/app.ts'
 import { forwardTo } from './http/forward.ts'
@@ -14,34 +11,32 @@ import { listen } from './http/listen.ts'
 import { createMetrics, type Metrics, type MetricsSources } from './http/metrics.ts'
 import { LIMITS } from './http/limits.ts'
 import type { RequestFacts, Submitted } from './http/ports.ts'
-import { createLog } from './log/create-log.ts'
 import { followHead, type FollowPorts } from './log/follow-head.ts'
-import { openGuard, type Guard } from './log/guard.ts'
+import { openGuard } from './log/guard.ts'
 import { WRITER_LIMITS } from './log/limits.ts'
-import { openLog, refuseMirror } from './log/open-log.ts'
+import { refuseMirror, refuseNotary } from './log/open-log.ts'
 import type { LogLine, WriterObserver } from './log/ports.ts'
 import { SubmissionPool } from './log/pool.ts'
 import { PublishedTimes } from './log/published-times.ts'
-import { publishOnce, runPublisher } from './log/publisher.ts'
 import { runSequencer, type SequencerPorts } from './log/sequencer.ts'
 import { submitTo } from './log/submit.ts'
-import { askWitness } from './log/witness-request.ts'
-import { PolicyError, Witnesses, type WitnessesReport } from './log/witnesses.ts'
+import type { WitnessesReport } from './log/witnesses.ts'
 import type { BackEnds } from './native/back-ends.ts'
 import { curveFinder } from './native/find-signer.ts'
 import { chooseBackEnds } from './native/self-test.ts'
 import { createVerifier, type Verifier } from './native/verifier.ts'
 import { clientKey } from './net/client-address.ts'
 import { Throttle } from './net/throttle.ts'
-import { logOfDataFolder, noteDataFolder, randomGuardId, randomOrigin, readKeys, readOrMakeKeys, stateFiles, type StateFiles } from './state-files.ts'
-import { startEmbedded } from './storage/embedded.ts'
-import { migrateToLatest } from './storage/migrate.ts'
-import { openPostgres } from './storage/postgres.ts'
-import type { Append, Head, Store } from './storage/store.ts'
+import { keepMap } from './mapping.ts'
+import { openStorage } from './open-storage.ts'
+import { checkOrigin, newLog, signFor, writeVkey, type OpenedLog, type Signer } from './signing.ts'
+import { logOfDataFolder, noteDataFolder, randomOrigin, readKeys, stateFiles, type StateFiles } from './state-files.ts'
+import type { Append, Store } from './storage/store.ts'
 import { Tip } from './storage/tip.ts'
 import type { StreamObserver } from './stream/ports.ts'
 import { openStreams } from './stream/upgrade.ts'
 import { firstFailure, openLogLines, systemClock } from './system.ts'
+import { readWithheld } from './withheld-file.ts'
 
 /** This program's version. */
 export const VERSION: string = packageJson.version
@@ -65,6 +60,7 @@ export interface CreatedLog extends StateFiles {
 
 /** Starts a directory. Throws in words for the operator where something is missing or does not belong together. */
 export async function startDirectory(config: Config): Promise<RunningDirectory> {
+  const withheld = readWithheld(config.withheldFile)
   const log = openLogLines(config.logLevel)
   await using stack = new AsyncDisposableStack()
   const { store } = stack.use(await openStorage(config, log))
@@ -73,6 +69,7 @@ export async function startDirectory(config: Config): Promise<RunningDirectory> 
   const watched = observe(config)
   const opened = config.role === 'signer' ? await openAsSigner(stack, store, config, watched.observer, log) : await openWithoutKey(store, config)
   const { tip, origin, vkeys, witnesses } = opened
+  const map = config.role === 'signer' && config.map ? keepMap(stack, store, config, opened, log) : null
   const answers = new AnswerCache({ store, tip })
   const published = new PublishedTimes(systemClock)
   const ended: Promise<void>[] = [...opened.ended, follow(stack, { store, tip, ahead: (size) => answers.follow(size), seen: (publication) => published.see(publication), log })]
@@ -87,7 +84,7 @@ export async function startDirectory(config: Config): Promise<RunningDirectory> 
 
   const submit = config.role === 'reader' ? refuseWrites : submitTo(pool, tip, systemClock)
   const forward = config.forwardWrites === null ? null : forwardTo(config.forwardWrites)
-  const ports = { store, tip, answers, curveOf: curveFinder(backEnds), submit, forward, origin, version: VERSION, now, faults, witnesses: report, log }
+  const ports = { store, withheld, tip, answers, curveOf: curveFinder(backEnds), submit, forward, origin, version: VERSION, now, faults, map, witnesses: report, log }
   const { rateLimitStatus, writeRate, readRate, clientIpHeader } = config
   const app = createApp(ports, { rateLimitStatus, writeRate, readRate, clientIpHeader, onRequest: watched.onRequest })
   // Behind a proxy every connection has the proxy's address.
@@ -96,7 +93,7 @@ export async function startDirectory(config: Config): Promise<RunningDirectory> 
   const openings = readRate === 0 ? null : new Throttle({ rate: readRate, burst: readRate * LIMITS.readBurstSeconds, addresses: LIMITS.addresses })
   const streams = stack.use(
     openStreams({
-      store, tip, now, log,
+      store, withheld, tip, now, log,
       clientKey: (request) => clientKey(request, clientIpHeader),
       admit: (key) => openings?.take(key, systemClock.now()) ?? 0,
       maxCursorAgeMs: config.maxCursorAgeMs,
@@ -166,61 +163,17 @@ function accept(stack: AsyncDisposableStack, verifier: Verifier, ports: Omit<Seq
   return sequenced
 }
 
-interface OpenedLog {
-  readonly tip: Tip
-  readonly origin: string
-  readonly vkeys: readonly string[]
-  /** Work in the background: each rejects where the directory cannot go on. */
-  readonly ended: readonly Promise<void>[]
-  readonly witnesses: Witnesses | null
-}
-
-// The one process that holds the guard: it publishes from the start to the end of its stack.
 async function openAsSigner(stack: AsyncDisposableStack, store: Store, config: Config, observer: WriterObserver, log: LogLine): Promise<OpenedLog> {
-  const { keys, guard, origin } = await openSigner(store, config, log)
-  stack.use(guard)
-  const tip = await openLog(store, keys, guard)
-  const vkeys = keys.map(formatVerifierKey)
-  writeVkey(config, vkeys)
-  noteDataFolder(config, origin)
-  const witnesses = openWitnesses(store, config, guard, keys, log)
-  stack.defer(() => witnesses?.stop())
-  const publisher = { store, tip, guard, keys, intervalMs: config.checkpointIntervalMs, clock: systemClock, observer, log, witnesses }
-  if (witnesses === null) await publishOnce(publisher)
-  else await witnesses.ask(await store.publication())
-  const stop = new AbortController()
-  const published = runPublisher(publisher, stop.signal)
-  stack.defer(async () => {
-    stop.abort()
-    await published.catch(() => undefined)
-  })
-  return { tip, origin, vkeys, ended: [published], witnesses }
-}
-
-/** The witnesses of the policy that the settings name; null for none. What they say against the log is kept beside the guard. Throws UsageError for a policy that cannot be used. */
-export function openWitnesses(store: Store, config: Config, guard: Guard, keys: readonly SigningKey[], log: LogLine): Witnesses | null {
-  if (config.policyFile === null) return null
-  const folder = join(dirname(stateFiles(config, guard.origin).guardFile), 'alarms')
-  const keepAlarm = (name: string, text: string): string => {
-    const file = join(folder, `${name}.alarm`)
-    mkdirSync(folder, { recursive: true, mode: 0o700 })
-    writeFileSync(file, text, { flush: true })
-    return file
-  }
-  try {
-    const policy = parsePolicy(readFileSync(config.policyFile, 'utf8'))
-    const { witnessRates: rates, witnessFailOpen: failOpen } = config
-    return new Witnesses({ policy, keys, rates, failOpen, store, ask: askWitness, clock: systemClock, lastSigned: () => guard.last().size, keepAlarm, log })
-  } catch (error) {
-    if (!(error instanceof DirectoryError) && !(error instanceof PolicyError)) throw error
-    throw new UsageError(`--policy ${config.policyFile}: ${error.message}`)
-  }
+  return signFor(stack, store, config, await openSigner(store, config, log), observer, log)
 }
 
 async function openWithoutKey(store: Store, config: Config): Promise<OpenedLog> {
   const head = await store.head()
   if (head === null) throw new UsageError('the database holds no log. Create it where its key shall be: stele init --origin NAME')
-  if (config.role !== 'reader') refuseMirror(head)
+  if (config.role !== 'reader') {
+    refuseMirror(head)
+    await refuseNotary(store)
+  }
   checkOrigin(config, head)
   const publication = await store.publication()
   return { tip: new Tip({ durable: head.size, published: publication?.size ?? 0 }), origin: head.origin, vkeys: head.vkeys, ended: [], witnesses: null }
@@ -254,28 +207,11 @@ export async function createNamedLog(config: Config, types: readonly number[]): 
   return { origin, vkey: vkeys.join('\n'), ...files }
 }
 
-/** Opens the database that the settings name, embedded or not, with the newest schema. */
-export async function openStorage(config: Config, log: LogLine): Promise<AsyncDisposable & { readonly store: Store }> {
-  await using stack = new AsyncDisposableStack()
-  const connection = config.databaseUrl ?? stack.use(await startEmbedded({ dataDir: config.dataDir, log })).connection
-  // A copy cannot be migrated; it is refused, with words, while its original is older than this program.
-  if (config.role !== 'reader') await migrateToLatest({ connection })
-  const onIncident = (error: Error): void => log('warn', { error }, `the database: ${error.message}`)
-  const store = stack.use(await openPostgres({ connection, onIncident }))
-  const owned = stack.move()
-  return { store, [Symbol.asyncDispose]: () => owned.disposeAsync() }
-}
-
-interface Signer {
-  readonly origin: string
-  readonly keys: readonly SigningKey[]
-  readonly guard: Guard
-}
-
 async function openSigner(store: Store, config: Config, log: LogLine): Promise<Signer> {
   const head = await store.head()
   if (head === null) return createDefaultLog(store, config, log)
   refuseMirror(head)
+  await refuseNotary(store)
   checkOrigin(config, head)
   const files = stateFiles(config, head.origin)
   return { origin: head.origin, keys: readKeys(files.keyFile, head.origin), guard: openGuard(files.guardFile, head.origin) }
@@ -284,12 +220,12 @@ async function openSigner(store: Store, config: Config, log: LogLine): Promise<S
 // Only where the key is made in the same act can no log of that key exist elsewhere.
 async function createDefaultLog(store: Store, config: Config, log: LogLine): Promise<Signer> {
   if (config.databaseUrl !== null || config.keyFile !== null || config.guardFile !== null || config.origin !== null) {
-    throw new UsageError('the database holds no log. If it should, bring it back; if this is a new log, create it: stele init --origin NAME (with the same --database-url or --data, --key and --guard)')
+    throw new UsageError('the database holds no log. If it should, bring it back, or take the log from a mirror (stele recover-log --from URL --origin NAME); if this is a new log, create it: stele init --origin NAME (with the same --database-url or --data, --key and --guard)')
   }
   const lost = logOfDataFolder(config)
   if (lost !== null) {
     throw new UsageError(
-      `the database in ${config.dataDir} is empty, but the log ${lost} was there. Bring the folder back (is its volume mounted?), or name another with --data. ` +
+      `the database in ${config.dataDir} is empty, but the log ${lost} was there. Bring the folder back (is its volume mounted?), take the log from a mirror (stele recover-log --from URL), or name another folder with --data. ` +
         `Only where that log shall be given up for ever: move ${dirname(stateFiles(config, lost).keyFile)} away`,
     )
   }
@@ -298,19 +234,4 @@ async function createDefaultLog(store: Store, config: Config, log: LogLine): Pro
   const signer = await newLog(store, origin, files, [KEY_TYPES.ed25519])
   log('info', { origin, ...files }, 'created a log with a name and a key of its own; keep the key and the guard')
   return signer
-}
-
-async function newLog(store: Store, origin: string, { keyFile, guardFile }: StateFiles, types: readonly number[]): Promise<Signer> {
-  const keys = readOrMakeKeys(keyFile, origin, types)
-  const guard = await createLog(store, { origin, keys, guardPath: guardFile, guardId: randomGuardId() }, systemClock)
-  return { origin, keys, guard }
-}
-
-function checkOrigin({ origin }: Config, head: Head): void {
-  if (origin !== null && origin !== head.origin) throw new UsageError(`--origin is ${origin}, but the database holds the log ${head.origin}`)
-}
-
-function writeVkey(config: Config, vkeys: readonly string[]): void {
-  mkdirSync(config.dataDir, { recursive: true })
-  writeFileSync(join(config.dataDir, 'log.vkey'), vkeys.map((vkey) => `${vkey}\n`).join(''))
 }

@@ -6,6 +6,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { UsageError, type Config } from './config.ts'
 import { verdictOf } from './core/errors.ts'
+import { mapOrigin } from './core/map/map-leaf.ts'
 import { isLogKeyType } from './core/tlog/checkpoint.ts'
 import { inSigningOrder } from './core/tlog/key-statement.ts'
 import { formatSigningKey, formatVerifierKey, KEY_TYPES, makeSigningKey, parseSigningKey, type SigningKey } from './core/tlog/note.ts'
@@ -21,6 +22,13 @@ export interface StateFiles {
 export function stateFiles(config: Pick<Config, 'keyFile' | 'guardFile' | 'stateDir'>, origin: string): StateFiles {
   const folder = join(config.stateDir, encodeURIComponent(origin))
   return { keyFile: config.keyFile ?? join(folder, 'log.key'), guardFile: config.guardFile ?? join(folder, 'guard.sqlite') }
+}
+
+/** The files of the log of a log's map: in the folder of its own origin, else beside those of the log, with `.map` at the end. */
+export function mapFiles(config: Pick<Config, 'keyFile' | 'guardFile' | 'stateDir'>, origin: string): StateFiles {
+  const own = stateFiles({ ...config, keyFile: null, guardFile: null }, mapOrigin(origin))
+  const beside = (file: string | null): string | null => (file === null ? null : `${file}.map`)
+  return { keyFile: beside(config.keyFile) ?? own.keyFile, guardFile: beside(config.guardFile) ?? own.guardFile }
 }
 
 /** In a log's state folder: the data folder that its embedded database is in. */

@@ -4,6 +4,7 @@ import { performance } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import { destination, pino, stdSerializers } from 'pino'
 import type { Config } from './config.ts'
+import { escapeControls } from './escape.ts'
 import type { Clock, LogLine } from './log/ports.ts'
 
 /** The machine's clocks. */
@@ -20,11 +21,11 @@ export const systemClock: Clock = {
   },
 }
 
-/** JSON lines on stderr, written at once, at `level` and above. Errors are given under the field `error`. */
-export function openLogLines(level: Config['logLevel']): LogLine {
+/** JSON lines on stderr, written at once, at `level` and above. Errors are given under the field `error`. What is not harmless on a terminal is escaped, as JSON may. */
+export function openLogLines(level: Config['logLevel'], out: { write(line: string): unknown } = destination({ fd: 2, sync: true })): LogLine {
   const logger = pino(
     { level, base: null, timestamp: () => `,"time":"${new Date().toISOString()}"`, formatters: { level: (label) => ({ level: label }) }, serializers: { error: stdSerializers.err } },
-    destination({ fd: 2, sync: true }),
+    { write: (line) => void out.write(escapeControls(line)) },
   )
   return (level, fields, words) => logger[level](fields, words)
 }

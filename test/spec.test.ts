@@ -3,7 +3,7 @@ import { dirname, join, relative, resolve } from 'node:path'
 import { describe, expect, it } from 'vitest'
 
 const ROOT = join(import.meta.dirname, '..')
-const pages = ['README.md', 'CONTRIBUTING.md', 'mirror/README.md', ...list('spec', '.md'), ...list('docs', '.md')]
+const pages = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'mirror/README.md', ...list('spec', '.md'), ...list('docs', '.md')]
 const sources = ['src', 'mirror', 'bin', 'scripts', 'test'].flatMap((folder) => list(folder, '.ts')).concat('bin/stele.js')
 
 describe('the specification', () => {

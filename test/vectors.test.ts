@@ -28,7 +28,7 @@ const vectors = makeVectors()
 
 describe('spec/vectors', () => {
   it('are what the code makes', () => {
-    const files = readdirSync(FOLDER, { recursive: true, encoding: 'utf8' }).filter((name) => /\.[a-z]+$|checkpoint$/.test(name))
+    const files = readdirSync(FOLDER, { recursive: true, encoding: 'utf8' }).filter((name) => /\.[a-z-]+$|checkpoint$|policy$/.test(name))
     expect(files.sort()).toEqual([...vectors.keys()].sort())
     for (const [name, text] of vectors) expect(readFileSync(join(FOLDER, name), 'utf8'), name).toBe(text)
   })

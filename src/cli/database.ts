@@ -1,7 +1,7 @@
 // The database that a command works on, opened as the directory opens it.
 
 import type { Config } from '../config.ts'
-import { openStorage } from '../directory.ts'
+import { openStorage } from '../open-storage.ts'
 import { NoLogError, type Head, type Store } from '../storage/store.ts'
 import { openLogLines } from '../system.ts'
 

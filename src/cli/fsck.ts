@@ -3,10 +3,10 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command } from 'commander'
-import { readConfig, readDirectoryUrl, UsageError, type Config } from '../config.ts'
+import { readConfig, readDirectoryUrl, readHttpUrl, UsageError, type Config } from '../config.ts'
 import type { VerifyAnswers } from '../client/check-tree.ts'
 import { fsck, type FsckOptions, type FsckReport, type KeptCheckpoint } from '../client/fsck.ts'
-import { httpTileReader } from '../client/tile-reader.ts'
+import { httpTileReader, orElse } from '../client/tile-reader.ts'
 import { alarmPart, alarmWords, formatAlarm } from '../core/alarm.ts'
 import { base64 } from '../core/encoding/text.ts'
 import { verdictOf } from '../core/errors.ts'
@@ -14,9 +14,11 @@ import { formatEvidence } from '../core/evidence.ts'
 import type { VerifierKey } from '../core/tlog/note.ts'
 import { parseTlogProof } from '../core/tlog/tlog-proof.ts'
 import { checkDatabase } from './check-database.ts'
+import { checkMap } from './check-map.ts'
 import { openDatabase } from './database.ts'
 import { EXIT } from './exit.ts'
 import { openVerifier } from './fast-verifier.ts'
+import { onInterrupt } from './interrupt.ts'
 import { addSettings, CLIENT_SETTINGS, collect, flagsOf, STORAGE_SETTINGS, type Flags } from './options.ts'
 import { startProgress } from './progress.ts'
 import { escapeLine, print, say } from './terminal.ts'
@@ -29,6 +31,7 @@ export function fsckCommand(): Command {
     .argument('[url]', "the log's prefix, which is the address of a directory (default: --url)")
     .option('--database', 'check the database of --data or --database-url, its derived columns too')
     .option('--vkey <key or file>', `${VKEY_HELP} (default with --database: log.vkey in --data)`, collect)
+    .option('--also <url>', 'a mirror of the log, which is asked for what the first address does not show; can be repeated', collect)
     .option('--kept <file>', 'a checkpoint or receipt of this log that you kept, which it must continue; can be repeated', collect)
     .option('--evidence <file>', 'where to write what was found: proof for `stele verify-evidence`, else an alarm; never overwritten')
     .addHelpText(
@@ -41,12 +44,12 @@ export function fsckCommand(): Command {
       const flags = flagsOf(command)
       const given = options.vkey === undefined ? null : readVerifierKeys(options.vkey)
       if (options.database === true && url !== undefined) throw new UsageError('name a URL or --database, not both')
-      if (options.database === true && (options.kept ?? options.evidence) !== undefined) throw new UsageError('--kept and --evidence are for what is published, not for a database')
+      if (options.database === true && (options.kept ?? options.evidence ?? options.also) !== undefined) throw new UsageError('--kept, --evidence and --also are for what is published, not for a database')
       if (options.evidence !== undefined && given === null) throw new UsageError("--evidence needs the log's key: name it with --vkey")
       const kept = (options.kept ?? []).map(readKept)
       await using verifier = await openVerifier()
       const verifyAnswers: VerifyAnswers = (questions) => verifier.answer(questions)
-      const report = options.database === true ? await checkStored(readConfig(flags), given, verifyAnswers) : await checkPublished(url, flags, given, { verifyAnswers, kept })
+      const report = options.database === true ? await checkStored(readConfig(flags), given, verifyAnswers) : await checkPublished(url, options.also ?? [], flags, given, { verifyAnswers, kept })
       process.exitCode = tell(report)
       if (options.evidence !== undefined) keepFindings(options.evidence, report, kept)
     })
@@ -55,6 +58,7 @@ export function fsckCommand(): Command {
 interface FsckFlags {
   readonly database?: true
   readonly vkey?: readonly string[]
+  readonly also?: readonly string[]
   readonly kept?: readonly string[]
   readonly evidence?: string
 }
@@ -65,10 +69,11 @@ function readKept(where: string): KeptCheckpoint {
   return { where, note: verdictOf(() => parseTlogProof(text)).value?.checkpoint ?? text }
 }
 
-async function checkPublished(url: string | undefined, flags: Flags, keys: readonly VerifierKey[] | null, options: FsckOptions): Promise<FsckReport> {
+async function checkPublished(url: string | undefined, also: readonly string[], flags: Flags, keys: readonly VerifierKey[] | null, options: FsckOptions): Promise<FsckReport> {
   warnWithout(keys)
   using progress = startProgress('checking', 'entries', 0)
-  const reader = httpTileReader(readDirectoryUrl(url === undefined ? flags : { ...flags, url }))
+  const others = also.map((other) => httpTileReader(readHttpUrl('--also', other)))
+  const reader = orElse(httpTileReader(readDirectoryUrl(url === undefined ? flags : { ...flags, url })), others)
   return await fsck(reader, keys, { ...options, onProgress: (done, size) => progress.update(done, size) })
 }
 
@@ -78,7 +83,9 @@ async function checkStored(config: Config, given: readonly VerifierKey[] | null,
   const keys = given ?? (existsSync(file) ? readVerifierKeys([file]) : null)
   warnWithout(keys)
   using progress = startProgress('checking', 'entries', 0)
-  return await checkDatabase(storage.store, keys, { verifyAnswers, onProgress: (done, size) => progress.update(done, size) })
+  const report = await checkDatabase(storage.store, keys, { verifyAnswers, onProgress: (done, size) => progress.update(done, size) })
+  using interrupt = onInterrupt()
+  return { ...report, problems: [...report.problems, ...(await checkMap(storage.store, interrupt.signal))] }
 }
 
 function warnWithout(keys: readonly VerifierKey[] | null): void {
@@ -89,7 +96,7 @@ function tell({ checkpoint, entries, dids, rejected, problems }: FsckReport): nu
   if (checkpoint !== null) print(`log        ${escapeLine(checkpoint.origin)}\nsize       ${checkpoint.size}\nroot       ${base64.encode(checkpoint.root)}`)
   print(`checked    ${entries} entries of ${dids} identities`)
   for (const { index, did, code, words } of rejected) print(`rejected   entry ${index}${did === '' ? '' : ` of ${did}`}: ${code}: ${escapeLine(words)}`)
-  for (const { where, words } of problems) print(`broken     ${where}: ${escapeLine(words)}`)
+  for (const { kind, where, words } of problems) print(`${kind === 'withheld' ? 'withheld' : 'broken  '}   ${escapeLine(where)}: ${escapeLine(words)}`)
   if (problems.length > 0) return EXIT.failed
   print(rejected.length === 0 ? 'whole' : `whole, with ${rejected.length} rejected entries`)
   return rejected.length === 0 ? EXIT.ok : EXIT.remarks
@@ -98,7 +105,7 @@ function tell({ checkpoint, entries, dids, rejected, problems }: FsckReport): nu
 // Proof where there is proof; else, where something is wrong, an alarm with what was at hand.
 function keepFindings(path: string, { checkpoint, note, evidence, problems, rejected }: FsckReport, kept: readonly KeptCheckpoint[]): void {
   const [proof] = evidence
-  const [first] = [...problems.map(({ where, words }) => `${where}: ${words}`), ...rejected.map(({ index, code }) => `entry ${index}: ${code}`)]
+  const [first] = [...problems.filter(({ kind }) => kind !== 'withheld').map(({ where, words }) => `${where}: ${words}`), ...rejected.map(({ index, code }) => `entry ${index}: ${code}`)]
   if (proof !== undefined) {
     writeFileSync(path, formatEvidence(proof), { flag: 'wx' })
     print(`evidence   ${path}: ${proof.kind}, for anybody who has the log's key (stele verify-evidence)`)

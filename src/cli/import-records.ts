@@ -3,8 +3,8 @@
 import type { VerifyAnswers } from '../client/check-tree.ts'
 import { DirectoryError } from '../core/errors.ts'
 import type { LedgerRecord } from '../core/plc/records.ts'
+import { prepareBatch, writeBatch, type BatchOutcome, type WrittenBatch } from '../log/sourced-batch.ts'
 import type { Store } from '../storage/store.ts'
-import { prepareBatch, writeBatch, type ImportedBatch, type WrittenBatch } from './import-batch.ts'
 import { noClaims } from './import-claims.ts'
 import type { FoundRecord } from './import-sources.ts'
 
@@ -62,7 +62,7 @@ export async function importRecords(store: Store, found: AsyncIterable<FoundReco
   let last: WrittenBatch | null = null
   let writing: Promise<void> = Promise.resolve()
 
-  const note = (batch: readonly Located[], done: ImportedBatch): void => {
+  const note = (batch: readonly Located[], done: BatchOutcome): void => {
     for (const [position, { where, record }] of batch.entries()) {
       const index = done.placed[position] ?? null
       if (index !== null && record.nullified !== undefined) claims.claim(index, record.nullified)

@@ -2,7 +2,7 @@
 
 import { Command } from 'commander'
 import { readConfig } from '../config.ts'
-import { openStorage } from '../directory.ts'
+import { openStorage } from '../open-storage.ts'
 import { openLogLines } from '../system.ts'
 import { addSettings, flagsOf, STORAGE_SETTINGS } from './options.ts'
 import { say } from './terminal.ts'

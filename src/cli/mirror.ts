@@ -5,43 +5,45 @@ import { MIRROR_LIMITS } from '../../mirror/limits.ts'
 import { startMirror, type MirrorConfig, type RunningMirror } from '../../mirror/start-mirror.ts'
 import { readConfig, readHttpUrl, UsageError, type SettingName } from '../config.ts'
 import { EXIT } from './exit.ts'
+import { addNotaryOptions, readNotaryConfig, refuseNotaryOptions, serveNotary, type NotaryOptions } from './notary.ts'
 import { addSettings, collect, flagsOf } from './options.ts'
 import { startProgress, type Progress } from './progress.ts'
 import { signalled } from './signalled.ts'
 import { print, say } from './terminal.ts'
 import { readVerifierKeys } from './verifier-keys.ts'
 
-interface Options {
-  readonly upstream: readonly string[]
+interface Options extends NotaryOptions {
   readonly upstreamVkey?: readonly string[]
-  readonly forwardWrites?: true
+  readonly cosign?: true | string
 }
 
-const MIRROR_SETTINGS = ['host', 'database-url', 'client-ip-header', 'read-rate', 'write-rate', 'max-cursor-age', 'log-level'] as const satisfies readonly SettingName[]
+const MIRROR_SETTINGS = ['host', 'database-url', 'client-ip-header', 'read-rate', 'write-rate', 'max-cursor-age', 'withheld', 'metrics-port', 'log-level'] as const satisfies readonly SettingName[]
 
 /** The command. */
 export function mirrorCommand(): Command {
-  return addSettings(new Command('mirror'), MIRROR_SETTINGS)
+  return addNotaryOptions(addSettings(new Command('mirror'), MIRROR_SETTINGS))
     .description('Mirror a log: check every entry and every root, and serve all of it again.')
     .requiredOption('--upstream <url>', 'a directory or mirror that serves the log; can be repeated for further ones of the same log', collect)
     .option('--upstream-vkey <key or file>', "the log's verifier key (NAME+ID+BASE64), or a file with one a line; can be repeated (default: the one that is seen first)", collect)
     .option('--forward-writes', 'pass submitted operations on to the upstream, rather than refuse them')
+    .option('--cosign [name]', 'cosign what is verified and served here, and be asked for it as a witness; the name of the keys, for ever, is given at the first start: a host name and path, without a scheme (default: one that nobody else has)')
     .option('--port <number>', 'TCP port, 0 for any', '2583')
     .option('--data <folder>', 'folder of the embedded database, of evidence and of alarms', './mirror-data')
-    .addHelpText('after', '\nExample:\n  $ stele mirror --upstream https://directory.example --upstream-vkey log.vkey\n\nSIGINT or SIGTERM ends it gracefully, a second one at once.')
+    .addHelpText('after', '\nExample:\n  $ stele mirror --upstream https://directory.example --upstream-vkey log.vkey\n  $ stele mirror --upstream https://plc.directory --plain --origin notary.example/plc\n\nSIGINT or SIGTERM ends it gracefully, a second one at once.')
     .action(async (options: Options, command: Command) => {
-      process.exitCode = await serve(readMirrorConfig(options, command))
+      process.exitCode = options.plain === true ? await serveNotary(readNotaryConfig(options, command)) : await serve(readMirrorConfig(options, command))
     })
 }
 
 function readMirrorConfig(options: Options, command: Command): MirrorConfig {
+  refuseNotaryOptions(command)
   const flags = flagsOf(command)
   // A switch here, and an address for a directory.
   delete flags['forward-writes']
   const upstreams = [...new Set(options.upstream.map((url) => readHttpUrl('--upstream', url)))]
   if (upstreams.length > MIRROR_LIMITS.upstreams) throw new UsageError(`--upstream: more than ${MIRROR_LIMITS.upstreams} are too many`)
   const vkeys = options.upstreamVkey === undefined ? null : readVerifierKeys(options.upstreamVkey, '--upstream-vkey')
-  return { ...readConfig(flags), upstreams, vkeys, forwardWrites: options.forwardWrites === true }
+  return { ...readConfig(flags), upstreams, vkeys, forwardWrites: options.forwardWrites === true, cosign: options.cosign === undefined ? null : { name: options.cosign === true ? null : options.cosign } }
 }
 
 async function serve(config: MirrorConfig): Promise<number> {
@@ -51,6 +53,8 @@ async function serve(config: MirrorConfig): Promise<number> {
   const mirror = await start(config, stop.signal)
   if (mirror === null) return EXIT.ok
   print(`stele mirror listening on ${mirror.url}`)
+  const [vkey] = mirror.cosignerVkeys
+  if (vkey !== undefined) say(`it cosigns as ${vkey}, and with an ML-DSA-44 key beside: GET ${mirror.url}/vkeys`)
   const failure = await Promise.race([mirror.failed, stopped])
   if (failure instanceof Error) say(`error: the mirror has to stop: ${failure.message}`)
   await mirror[Symbol.asyncDispose]()

@@ -36,6 +36,8 @@ export function flagsOf(command: Command): Flags {
     const value = given[camelCase(name)]
     if (typeof value === 'string') flags[name] = value
     if (value === true) flags[name] = 'true'
+    // Commander takes `--no-map` for the end of a `--map` that is there without it.
+    if (name.startsWith('no-') && given[camelCase(name.slice('no-'.length))] === false) flags[name] = 'true'
   }
   return flags
 }

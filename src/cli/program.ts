@@ -2,20 +2,26 @@
 
 import { Command } from 'commander'
 import { VERSION } from '../directory.ts'
+import { auditCommand } from './audit.ts'
 import { compareCommand } from './compare.ts'
 import { didCommand } from './did.ts'
 import { exportCommand } from './export.ts'
+import { followCommand } from './follow.ts'
 import { fsckCommand } from './fsck.ts'
 import { importCommand } from './import.ts'
 import { initCommand } from './init.ts'
 import { keygenCommand } from './keygen.ts'
 import { keysCommand } from './keys.ts'
+import { mapCommand } from './map.ts'
 import { migrateCommand } from './migrate.ts'
 import { mirrorCommand } from './mirror.ts'
+import { monitorCommand } from './monitor.ts'
 import { proofCommand } from './proof.ts'
+import { recoverLogCommand } from './recover-log.ts'
 import { resolveCommand } from './resolve.ts'
 import { serveCommand } from './serve.ts'
 import { signerCommand } from './signer.ts'
+import { stateProofCommand } from './state-proof.ts'
 import { escapeControls } from './terminal.ts'
 import { verifyCommand } from './verify.ts'
 import { verifyEvidenceCommand } from './verify-evidence.ts'
@@ -34,16 +40,22 @@ export function buildProgram(): Command {
     initCommand(),
     migrateCommand(),
     signerCommand(),
+    recoverLogCommand(),
+    mapCommand(),
     keygenCommand(),
     didCommand(),
     resolveCommand(),
     importCommand(),
     exportCommand(),
     proofCommand(),
+    stateProofCommand(),
     verifyCommand(),
     verifyEvidenceCommand(),
     fsckCommand(),
     compareCommand(),
+    followCommand(),
+    monitorCommand(),
+    auditCommand(),
     keysCommand(),
     witnessCommand(),
   ]

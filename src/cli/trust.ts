@@ -5,6 +5,7 @@ import { readDuration, UsageError } from '../config.ts'
 import { verdictOf } from '../core/errors.ts'
 import type { Operation } from '../core/plc/operation.ts'
 import { verifyReceipt, verifyReceiptUnderPolicy, type ProvedEntry } from '../core/receipt.ts'
+import type { VerifierKey } from '../core/tlog/note.ts'
 import { parsePolicy, type Policy } from '../core/tlog/policy.ts'
 import { readVerifierKeys } from './verifier-keys.ts'
 
@@ -17,8 +18,12 @@ export interface TrustOptions {
 
 /** Whom a receipt is checked under. */
 export interface Trust {
+  /** Of the logs: those that were named, or the policy's. */
+  readonly keys: readonly VerifierKey[]
   /** null where only the log's keys are named. */
   readonly policy: Policy | null
+  /** How old a cosignature may be to count, seconds since 1970; 0 for any age. */
+  readonly notBefore: () => number
   /** Throws as `verifyReceipt` or `verifyReceiptUnderPolicy`. */
   verify(receipt: string, operation: Operation): ProvedEntry
 }
@@ -38,13 +43,13 @@ export function readTrust({ vkey, policy: path, maxAge }: TrustOptions): Trust |
   if (path === undefined) {
     if (vkey === undefined) return null
     const keys = readVerifierKeys(vkey)
-    return { policy: null, verify: (receipt, operation) => verifyReceipt(receipt, operation, keys) }
+    return { keys, policy: null, notBefore: () => 0, verify: (receipt, operation) => verifyReceipt(receipt, operation, keys) }
   }
   const policy = parsePolicy(readFileSync(path, 'utf8'))
   if (maxAge !== undefined && policy.quorum === null) throw new UsageError(`--max-age: the policy in ${path} asks for no witness`)
   const maxAgeMs = maxAge === undefined ? null : readDuration('--max-age', maxAge, MAX_AGE_MS)
   const notBefore = (): number => (maxAgeMs === null ? 0 : (Date.now() - maxAgeMs) / 1000)
-  return { policy, verify: (receipt, operation) => verifyReceiptUnderPolicy(receipt, operation, policy, notBefore()) }
+  return { keys: policy.logs.map(({ key }) => key), policy, notBefore, verify: (receipt, operation) => verifyReceiptUnderPolicy(receipt, operation, policy, notBefore()) }
 }
 
 /** Whether a receipt proves its operation but for the quorum, which may still be met under a later checkpoint. */

@@ -1,8 +1,11 @@
 // Errors in words for the person at the terminal: what happened and, where it is known, what to do.
 
+import { RecoveryError } from '../../mirror/recover-log.ts'
 import { UsageError } from '../config.ts'
+import { CursorError } from '../client/cursor.ts'
 import { HandleError } from '../client/handle.ts'
 import { ServerError, UnreachableError } from '../client/request.ts'
+import { WithheldError } from '../client/tile-reader.ts'
 import { DirectoryError } from '../core/errors.ts'
 import { ContradictionError } from '../log/consistency.ts'
 import { HeadBehindError } from '../log/follow-head.ts'
@@ -16,7 +19,7 @@ import { WitnessError } from '../witness/witness-error.ts'
 import { RefusedError } from './exit.ts'
 
 /** Errors whose message is written for the operator. */
-const OURS = [UsageError, RefusedError, HandleError, DirectoryError, GuardError, ContradictionError, HeadBehindError, OpenLogError, SplitViewError, StaleSignerError, EmbeddedError, SchemaError, WitnessError]
+const OURS = [UsageError, RefusedError, CursorError, HandleError, DirectoryError, GuardError, ContradictionError, HeadBehindError, OpenLogError, RecoveryError, SplitViewError, StaleSignerError, EmbeddedError, SchemaError, WithheldError, WitnessError]
 
 /** One sentence or two about an error, never a stack. */
 export function wordsFor(error: unknown): string {

@@ -116,3 +116,17 @@ export {
   type ReplayPlan,
   type ReplayState,
 } from './replay.ts'
+export { dataValue, stateOf, stateOfRows } from './did-state.ts'
+export { dataHash, didKey, historyRoot, stateValue, type DidState, type HistoryLeaf } from './map/did-state.ts'
+export { decodeMapLeaf, encodeMapLeaf, mapOrigin, type MapLeaf } from './map/map-leaf.ts'
+export { EMPTY_MAP_ROOT, pathRoot, triePath, trieRoot, valueAt, type MapEntry, type PathStep, type TriePath } from './map/trie.ts'
+export {
+  formatStateProof,
+  MAX_STATE_PROOF_LENGTH,
+  parseStateProof,
+  verifyStateProof,
+  type PlacedEntry,
+  type ProvedState,
+  type StateProof,
+  type StateProofTrust,
+} from './state-proof.ts'

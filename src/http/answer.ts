@@ -18,6 +18,8 @@ export interface Call {
   readonly headers: IncomingHttpHeaders
   readonly request: IncomingMessage
   readonly response: ServerResponse
+  /** The receipt of the entry at an index; null where no published checkpoint covers it yet. It holds nothing of the operation. */
+  readonly receiptOf: (index: number) => Promise<string | null>
   /** Counts this many reads more than the one that every request is. Throws TOO_MANY_REQUESTS where the client has none left. */
   readonly charge: (reads: number) => void
   /** Which of these content types the client likes best, the first where it does not care; false where none. */
@@ -53,6 +55,7 @@ export const TYPES = {
   html: 'text/html; charset=utf-8',
   bytes: 'application/octet-stream',
   receipt: 'text/x.tlog-proof; charset=utf-8',
+  stateProof: 'text/x.stele.state-proof; charset=utf-8',
 } as const
 
 /** One named part of the path. */

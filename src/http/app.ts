@@ -10,18 +10,23 @@ import { TYPES, type Call } from './answer.ts'
 import { AnswerCache } from './answer-cache.ts'
 import { leavesBody, lingering } from './body.ts'
 import { clientKey } from '../net/client-address.ts'
+import { NOTHING_WITHHELD, withholding, WithheldError } from '../storage/withheld.ts'
 import { errorResponse, Refusal, type ErrorResponse } from './error-response.ts'
 import { answers } from './health.ts'
 import { LIMITS } from './limits.ts'
 import type { CounterOptions, CounterPorts, RequestFacts } from './ports.ts'
+import { receiptText } from './proof.ts'
 import { ROUTES } from './router.ts'
 import { CACHE_CONTROL, COMMON_HEADERS, send } from './send.ts'
 import { shortWay } from './short-way.ts'
 import { Throttle } from '../net/throttle.ts'
 
 /** The counter; `listen` serves it. Answers that are kept take the short way, everything else goes through a koa application. */
-export function createApp(ports: CounterPorts, options: CounterOptions = {}): RequestListener {
+export function createApp(given: CounterPorts, options: CounterOptions = {}): RequestListener {
   const app = new Koa()
+  // No handler sees the bytes that are withheld, so that none can forget to look.
+  const ports = { ...given, store: withholding(given.store, given.withheld ?? NOTHING_WITHHELD) }
+  const receiptOf = (index: number): Promise<string | null> => receiptText(given.store, index)
   const answers = ports.answers ?? new AnswerCache(ports)
   const routes: RoutesTaken = new WeakMap()
   // What fails once an answer is on its way: nothing is left to tell the client but the end of the connection.
@@ -36,7 +41,7 @@ export function createApp(ports: CounterPorts, options: CounterOptions = {}): Re
     return next()
   })
   app.use(preflight)
-  app.use(routerOf({ ports, answers }, routes, throttling).routes())
+  app.use(routerOf({ ports, answers, receiptOf }, routes, throttling).routes())
   app.use(() => {
     throw new Refusal('NO_SUCH_RESOURCE')
   })
@@ -47,7 +52,7 @@ export function createApp(ports: CounterPorts, options: CounterOptions = {}): Re
   }
 }
 
-interface Counter {
+interface Counter extends Pick<Call, 'receiptOf'> {
   readonly ports: CounterPorts
   readonly answers: AnswerCache
 }
@@ -73,10 +78,10 @@ function routerOf(counter: Counter, routes: RoutesTaken, throttling: Throttling)
   return router
 }
 
-function callOf(ctx: RouterContext, { ports, answers }: Counter, throttling: Throttling): Call {
+function callOf(ctx: RouterContext, { ports, answers, receiptOf }: Counter, throttling: Throttling): Call {
   const { path, params, req: request, res: response } = ctx
   return {
-    ports, answers, path, params, headers: request.headers, request, response,
+    ports, answers, receiptOf, path, params, headers: request.headers, request, response,
     // koa's own `query` takes time in the square of the number of parameters.
     query: () => parse(ctx.querystring, '&', '=', { maxKeys: LIMITS.queryParameters }),
     charge: (reads) => throttling.charge(ctx, reads),
@@ -152,7 +157,8 @@ async function withErrors(ctx: Context, next: Next, ports: CounterPorts, options
     if (ctx.req.rawHeaders.length > 2 * LIMITS.headers) throw new Refusal('TOO_MANY_HEADERS')
     normalizeTarget(ctx)
     await next()
-  } catch (error) {
+  } catch (thrown) {
+    const error = thrown instanceof WithheldError ? new Refusal('WITHHELD', thrown.message) : thrown
     if (ctx.headerSent || ctx.res.destroyed) {
       ports.log('debug', { error, path: ctx.path }, 'the client has gone')
       report(null, null)

@@ -5,7 +5,7 @@ import { parseNote } from '../core/tlog/note.ts'
 import type { Publication, Store } from '../storage/store.ts'
 import { TYPES, type Answer, type Call } from './answer.ts'
 import { LIMITS } from './limits.ts'
-import type { CounterPorts } from './ports.ts'
+import type { CounterPorts, MapStanding } from './ports.ts'
 import { shared } from './shared.ts'
 
 /** GET /_health */
@@ -20,7 +20,7 @@ const CHECKS = new WeakMap<CounterPorts, () => Promise<Answer>>()
 
 async function checkHealth(ports: CounterPorts): Promise<Answer> {
   const { version, origin, tip } = ports
-  const known = { version, origin, size: tip.durable, published: tip.published, ...witnessesOf(ports) }
+  const known = { version, origin, size: tip.durable, published: tip.published, ...witnessesOf(ports), ...mapOf(ports) }
   if (!(await answers(ports.store))) return report(known, ['the database does not answer', ...ports.faults()])
   const publication = await ports.store.publication()
   const checkpointAge = publication === null ? null : secondsBetween(publication.publishedAt, ports.now())
@@ -45,8 +45,13 @@ function witnessesOf({ witnesses, now }: CounterPorts): { witnesses?: readonly R
   }
 }
 
-function mirrorOf({ mirror }: CounterPorts, publication: Publication | null): Record<string, unknown> {
-  const standing = mirror?.() ?? null
+// A map that is not written keeps nobody from the rest: it is said, and the status stays.
+function mapOf({ map }: CounterPorts): { map?: MapStanding } {
+  return map === null || map === undefined ? {} : { map: map.standing() }
+}
+
+function mirrorOf({ mirror, notary }: CounterPorts, publication: Publication | null): Record<string, unknown> {
+  const standing = mirror?.() ?? notary?.() ?? null
   if (standing === null) return {}
   const signatures = publication === null ? [] : parseNote(publication.note).signatures.map(({ name, id }) => `${name}+${id}`)
   return { ...standing, checkpoint: publication === null ? null : { size: publication.size, root: base64.encode(publication.root), signatures } }

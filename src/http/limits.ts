@@ -6,6 +6,8 @@ export const LIMITS = {
   bodyBytes: 102_400,
   /** Most operations in one answer of `/export`, and how many there are without `count`. */
   exportCount: 1_000,
+  /** Most lines in one answer of `/log/refused`. */
+  refusedLines: 100,
   /** Most DIDs in one lookup. */
   lookupDids: 1_000,
   /** Longest wait that `Prefer: wait` is granted, in seconds. */
@@ -78,6 +80,10 @@ export const LIMITS = {
   keptBytes: 20_971_520,
   /** New entries that are looked at to learn which of them are still true; where there are more, none is kept. */
   followedEntries: 5_000,
+  /** Most entries that an operator can withhold. */
+  withheldEntries: 1_000,
+  /** Longest reason for it, in characters. */
+  withheldReason: 200,
   /** How long answers under way may take once the server stops, in seconds. */
   drainSeconds: 10,
 } as const

@@ -2,8 +2,9 @@
 
 import { decodeEntry } from '../core/entry.ts'
 import { renderDocument, type CurveOf } from '../core/plc/document.ts'
-import { dataOf } from '../core/plc/operation.ts'
+import { dataOf, type IdentityData } from '../core/plc/operation.ts'
 import type { EntryRow } from '../storage/store.ts'
+import { WithheldError } from '../storage/withheld.ts'
 import { TYPES, type Answer, type Call } from './answer.ts'
 import { readJson } from './body.ts'
 import { Refusal } from './error-response.ts'
@@ -45,7 +46,17 @@ function linesOf(dids: readonly string[], rowOf: ReadonlyMap<string, EntryRow>, 
 function renderLine(did: string, row: EntryRow | undefined, curveOf: CurveOf | undefined): string {
   const name = JSON.stringify(did)
   if (row === undefined) return `{"did":${name},"document":null,"notFound":true}`
-  const data = dataOf(decodeEntry(row.entry).operation)
+  const data = shownData(row)
+  if (data === 'withheld') return `{"did":${name},"document":null,"withheld":true}`
   if (data === null) return `{"did":${name},"document":null,"tombstoned":true}`
   return `{"did":${name},"document":${renderDocument(did, data, curveOf)}}`
+}
+
+function shownData(row: EntryRow): IdentityData | 'withheld' | null {
+  try {
+    return dataOf(decodeEntry(row.entry).operation)
+  } catch (error) {
+    if (error instanceof WithheldError) return 'withheld'
+    throw error
+  }
 }

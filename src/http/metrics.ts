@@ -6,7 +6,7 @@ import type { Publication, Store } from '../storage/store.ts'
 import type { Tip } from '../storage/tip.ts'
 import { TYPES } from './answer.ts'
 import { LIMITS } from './limits.ts'
-import type { RequestFacts, WitnessesStanding } from './ports.ts'
+import type { MirrorStanding, RequestFacts, WitnessesStanding } from './ports.ts'
 import { shared } from './shared.ts'
 
 /** What the figures are taken from when they are asked for. */
@@ -23,6 +23,8 @@ export interface MetricsSources {
   readonly now: () => number
   /** null, the default, in a process that asks no witnesses. */
   readonly witnesses?: () => WitnessesStanding | null
+  /** Given in a mirror alone. */
+  readonly mirror?: () => MirrorStanding
 }
 
 /** Told of what the writer does. */
@@ -57,6 +59,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
   collectDefaultMetrics({ register: registry, prefix: PREFIX })
   observeTree(registry, sources)
   observeWitnesses(registry, sources)
+  if (sources.mirror !== undefined) observeMirror(registry, sources.mirror)
   return { observer: writerInstruments(registry, sources), onRequest: requestInstrument(registry), streams: streamInstruments(registry), app: metricsApp(registry) }
 }
 
@@ -102,6 +105,15 @@ function observeWitnesses(registry: Registry, { witnesses, now }: MetricsSources
   each('refused', '1 while a witness has not cosigned when it was asked last', ({ refusal }) => (refusal === null ? 0 : 1))
   gauge(registry, 'quorum_missed', '1 while the newest checkpoint lacks its quorum of witnesses', () => (witnesses?.()?.quorumMissed ? 1 : 0))
   gauge(registry, 'witness_alarm', '1 once a witness contradicts the log: nothing is signed any more', () => (witnesses?.()?.alarm ? 1 : 0))
+}
+
+function observeMirror(registry: Registry, mirror: () => MirrorStanding): void {
+  gauge(registry, 'mirror_lag_entries', 'Entries by which the newest checkpoint that was shown is ahead of what is verified', () => mirror().lagEntries)
+  gauge(registry, 'mirror_lag_seconds', 'Seconds for which it has been ahead, or nothing was heard', () => mirror().lagSeconds)
+  gauge(registry, 'mirror_provisional', 'Entries that wait for a checkpoint', () => mirror().provisional)
+  gauge(registry, 'mirror_rejected', 'Entries of the log that break its rules', () => mirror().rejected)
+  gauge(registry, 'mirror_alarm', '1 while something was served or signed that should not have been', () => (mirror().alarm === null ? 0 : 1))
+  gauge(registry, 'mirror_upstreams_good', 'Upstreams that serve what fits', () => mirror().upstreams.filter(({ standing }) => standing === 'good').length)
 }
 
 function writerInstruments(registry: Registry, { queue }: MetricsSources): WriterInstruments {

@@ -6,6 +6,7 @@ import type { CurveOf } from '../core/plc/document.ts'
 import type { Operation } from '../core/plc/operation.ts'
 import type { Store } from '../storage/store.ts'
 import type { Tip } from '../storage/tip.ts'
+import type { Withheld } from '../storage/withheld.ts'
 import type { AnswerCache } from './answer-cache.ts'
 import type { RefusalCode } from './error-response.ts'
 
@@ -86,12 +87,49 @@ export interface MirrorStanding {
   readonly alarm: string | null
   readonly upstreams: readonly {
     readonly url: string
-    readonly standing: 'good' | 'unknown' | 'silent' | 'stale' | 'lying'
+    readonly standing: 'good' | 'unknown' | 'silent' | 'stale' | 'withholding' | 'lying'
     /** Why; null where it is good. */
     readonly words: string | null
     /** Of its newest valid checkpoint. */
     readonly size: number | null
   }[]
+}
+
+/** How a notary fares. spec/mirror.md#health-of-a-notary */
+export interface NotaryReport {
+  /** The address that is followed. */
+  readonly upstream: string
+  /** The upstream's name, as in every entry. */
+  readonly source: string
+  /** How far it was read: one of its numbers, or a time. */
+  readonly cursor: number | string
+  /** Entries that are verified and served. */
+  readonly verifiedSize: number
+  /** For how long what it shows has not been read to its end. */
+  readonly lagSeconds: number
+  /** Identities of which it shows another history. */
+  readonly divergent: number
+  /** What is set aside. */
+  readonly refused: number
+  /** What it showed and should not have, in words; null for nothing. */
+  readonly alarm: string | null
+}
+
+/** How the map fares. spec/http.md#health */
+export interface MapStanding {
+  /** Entries of the log that the version of which proofs are made is derived from; null where there is none. */
+  readonly size: number | null
+  /** Versions that are published. */
+  readonly leaves: number
+  /** Why no new version comes, in words for the operator; null where all is well. */
+  readonly fault: string | null
+}
+
+/** The map that this process holds. */
+export interface MapPort {
+  /** The state proof of a DID by the newest version; null where there is none. */
+  prove(did: string): Promise<string | null>
+  standing(): MapStanding
 }
 
 /** What an operator may choose. */
@@ -114,6 +152,8 @@ export interface CounterOptions {
 export interface CounterPorts {
   /** For reading only. */
   readonly store: Store
+  /** Entries whose bytes are not shown. Default: none. */
+  readonly withheld?: Withheld
   readonly tip: Tip
   /** Of the same store and tip. Default: one that looks at what is new when it is asked. */
   readonly answers?: AnswerCache
@@ -129,9 +169,13 @@ export interface CounterPorts {
   readonly now: () => number
   /** What keeps it from all of its work, in words for the operator; none where all is well. */
   readonly faults: () => readonly string[]
+  /** null, the default, in a process that holds no map. */
+  readonly map?: MapPort | null
   /** null, the default, in a process that asks no witnesses. */
   readonly witnesses?: () => WitnessesStanding | null
   /** null, the default, in a process that is no mirror. */
   readonly mirror?: () => MirrorStanding | null
+  /** null, the default, in a process that is no notary. */
+  readonly notary?: () => NotaryReport | null
   readonly log: LogLine
 }

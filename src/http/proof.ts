@@ -18,7 +18,7 @@ export async function getReceipt(call: Call): Promise<Answer> {
   const cid = param(call, 'cid')
   const row = (await historyOf(call, param(call, 'did'))).find((row) => row.cid === cid)
   if (row === undefined) throw new DirectoryError('OPERATION_NOT_FOUND', cid)
-  const receipt = await receiptText(call.ports.store, row.index)
+  const receipt = await call.receiptOf(row.index)
   if (receipt === null) throw new Refusal('NOT_COVERED')
   return { type: TYPES.receipt, body: receipt }
 }

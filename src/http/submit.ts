@@ -8,7 +8,6 @@ import { param, TYPES, type Answer, type Call } from './answer.ts'
 import { readJson, readSent } from './body.ts'
 import { LIMITS } from './limits.ts'
 import type { ForwardPort } from './ports.ts'
-import { receiptText } from './proof.ts'
 
 /** POST /:did */
 export async function postOperation(call: Call): Promise<Answer> {
@@ -34,7 +33,7 @@ export async function postOperation(call: Call): Promise<Answer> {
     return { status: 202, type: TYPES.text, body: 'OK', headers: { ...headers, Location: location } }
   }
   const wantsReceipt = call.accepts('text/plain', 'text/x.tlog-proof') === 'text/x.tlog-proof'
-  const receipt = covered && wantsReceipt ? await receiptText(call.ports.store, submitted.index) : null
+  const receipt = covered && wantsReceipt ? await call.receiptOf(submitted.index) : null
   if (receipt !== null) return { type: TYPES.receipt, body: receipt, headers }
   return { type: TYPES.text, body: 'OK', headers }
 }

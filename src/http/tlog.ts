@@ -1,43 +1,61 @@
 // The log as static files: checkpoint, tiles, entry bundles, keys. spec/http.md#log
 
 import type { ParsedUrlQuery } from 'node:querystring'
+import { base64 } from '../core/encoding/text.ts'
 import { assert, verdictOf } from '../core/errors.ts'
 import { encodeBundle } from '../core/tlog/bundle.ts'
 import { HASH_BYTES } from '../core/tlog/hash.ts'
 import { parseTilePath, TILE_WIDTH, type TilePath } from '../core/tlog/tile.ts'
+import type { Store } from '../storage/store.ts'
+import { NOTHING_WITHHELD } from '../storage/withheld.ts'
 import { TYPES, type Answer, type Call } from './answer.ts'
 import { Refusal } from './error-response.ts'
 import { readCount } from './export.ts'
 import type { CounterPorts } from './ports.ts'
 
 /** GET /checkpoint */
-export async function getCheckpoint({ ports }: Call): Promise<Answer> {
-  const publication = await ports.store.publication()
+export function getCheckpoint({ ports }: Call): Promise<Answer> {
+  return checkpointOf(ports.store)
+}
+
+/** GET /tile/... */
+export function getTile({ ports, path }: Call): Promise<Answer> {
+  return tileOf(ports.store, path, (size) => servedSize(ports, size))
+}
+
+/** GET /tile/entries/... */
+export function getBundle({ ports, path }: Call): Promise<Answer> {
+  return bundleOf(ports.store, path, (size) => servedSize(ports, size))
+}
+
+/** The checkpoint of a log. */
+export async function checkpointOf(log: Pick<Store, 'publication'>): Promise<Answer> {
+  const publication = await log.publication()
   if (publication === null) throw new Refusal('NO_CHECKPOINT')
   return { type: TYPES.text, body: publication.note }
 }
 
-/** GET /tile/... */
-export async function getTile({ ports, path }: Call): Promise<Answer> {
+/** The tile of a log that a path names. `served` gives the size up to which there are tiles, at least the one needed where it is that large. */
+export async function tileOf(log: Pick<Store, 'tiles'>, path: string, served: ServedSize): Promise<Answer> {
   const asked = readPath(path)
   if (asked.kind !== 'hashes') throw new Refusal('NO_SUCH_TILE')
   const { level, index, width } = asked.tile
   // Number of entries that the last of the hashes needs.
-  await checkPublished(ports, (index * TILE_WIDTH + width) * TILE_WIDTH ** level)
-  const [row] = await ports.store.tiles([asked.tile])
+  await checkServed(served, (index * TILE_WIDTH + width) * TILE_WIDTH ** level)
+  const [row] = await log.tiles([asked.tile])
   const bytes = row?.subarray(0, width * HASH_BYTES)
   assert(bytes !== undefined && bytes.length === width * HASH_BYTES, `a published tile is missing: ${path}`)
   return { type: TYPES.bytes, body: bytes }
 }
 
-/** GET /tile/entries/... */
-export async function getBundle({ ports, path }: Call): Promise<Answer> {
+/** The bundle of a log that a path names. `served` as for `tileOf`. */
+export async function bundleOf(log: Pick<Store, 'leaves'>, path: string, served: ServedSize): Promise<Answer> {
   const asked = readPath(path)
   if (asked.kind !== 'entries') throw new Refusal('NO_SUCH_TILE')
   const start = asked.index * TILE_WIDTH
   const end = start + asked.width
-  await checkPublished(ports, end)
-  const leaves = await ports.store.leaves(start, end)
+  await checkServed(served, end)
+  const leaves = await log.leaves(start, end)
   assert(leaves.length === asked.width, `published entries are missing: ${path}`)
   return { type: TYPES.bytes, body: encodeBundle(leaves) }
 }
@@ -67,6 +85,18 @@ export async function getRejected({ ports: { store, tip }, query }: Call): Promi
   return { type: TYPES.jsonLines, body: rows.map(({ index, did, cid, code }) => JSON.stringify({ index, did, cid, code })).join('\n') }
 }
 
+/** GET /log/withheld */
+export async function getWithheld({ ports: { store, tip, withheld = NOTHING_WITHHELD }, query }: Call): Promise<Answer> {
+  const { count, from } = readPage(query())
+  const listed = [...withheld].filter(([index]) => index >= from && index < tip.durable).slice(0, count)
+  const tiles = await store.tiles(listed.map(([index]) => ({ level: 0, index: Math.floor(index / TILE_WIDTH), width: TILE_WIDTH })))
+  const lines = listed.map(([index, reason], i) => {
+    const at = (index % TILE_WIDTH) * HASH_BYTES
+    return JSON.stringify({ index, leaf: base64.encode(tiles[i]?.slice(at, at + HASH_BYTES) ?? new Uint8Array()), reason })
+  })
+  return { type: TYPES.jsonLines, body: lines.join('\n') }
+}
+
 /** The log's verifier keys as they are now: another process may have changed them. */
 export async function logKeys({ store }: CounterPorts): Promise<readonly string[]> {
   return (await store.head())?.vkeys ?? []
@@ -78,8 +108,8 @@ export async function publishedSize({ store, tip }: CounterPorts, needed: number
   return Math.max(tip.published, (await store.publication())?.size ?? 0)
 }
 
-// As `after` and `count` of `/export`, but that nothing else than a sequence number counts.
-function readPage(query: ParsedUrlQuery): { readonly from: number; readonly count: number } {
+/** As `after` and `count` of `/export`, but that nothing else than a number counts. Throws INVALID_AFTER, INVALID_COUNT. */
+export function readPage(query: ParsedUrlQuery): { readonly from: number; readonly count: number } {
   const after = query['after'] ?? '0'
   if (typeof after !== 'string' || !/^\d+$/.test(after)) throw new Refusal('INVALID_AFTER')
   return { from: Math.min(Number(after), Number.MAX_SAFE_INTEGER), count: readCount(query) }
@@ -91,6 +121,14 @@ function readPath(path: string): TilePath {
   return value
 }
 
-async function checkPublished(ports: CounterPorts, size: number): Promise<void> {
-  if (!Number.isSafeInteger(size) || size > (await publishedSize(ports, size))) throw new Refusal('NO_SUCH_TILE')
+/** The size up to which there are tiles; at least the one needed, where it is that large. */
+type ServedSize = (needed: number) => Promise<number>
+
+async function checkServed(served: ServedSize, size: number): Promise<void> {
+  if (!Number.isSafeInteger(size) || size > (await served(size))) throw new Refusal('NO_SUCH_TILE')
+}
+
+// What a mirror holds is signed already.
+function servedSize(ports: CounterPorts, needed: number): Promise<number> {
+  return ports.mirror === undefined ? publishedSize(ports, needed) : Promise.resolve(ports.tip.durable)
 }

@@ -3,7 +3,7 @@
 import { EMPTY_ROOT } from '../core/tlog/hash.ts'
 import { signKeyStatement } from '../core/tlog/key-statement.ts'
 import { formatVerifierKey, KEY_TYPES, type SigningKey } from '../core/tlog/note.ts'
-import { LogExistsError, type Store } from '../storage/store.ts'
+import { LogExistsError, type SignedLog } from '../storage/store.ts'
 import { Tip } from '../storage/tip.ts'
 import { createGuard, type Guard } from './guard.ts'
 import { UNOBSERVED, type Clock } from './ports.ts'
@@ -23,7 +23,7 @@ export interface NewLog {
  * checkpoint, of size 0. Interrupted anywhere it can be called again, or the log simply started. Resolves with the
  * open guard. Throws LogExistsError where the store holds a log, GuardError where the guard is another log's.
  */
-export async function createLog(store: Store, { origin, keys, guardPath, guardId }: NewLog, clock: Clock): Promise<Guard> {
+export async function createLog(store: SignedLog, { origin, keys, guardPath, guardId }: NewLog, clock: Clock): Promise<Guard> {
   if ((await store.head()) !== null) throw new LogExistsError('the database holds a log already')
   const guard = createGuard(guardPath, origin, guardId, { size: 0, root: EMPTY_ROOT })
   try {

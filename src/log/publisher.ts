@@ -2,7 +2,7 @@
 
 import { signCheckpoint } from '../core/tlog/checkpoint.ts'
 import type { SigningKey } from '../core/tlog/note.ts'
-import type { KeptCheckpoint, Store } from '../storage/store.ts'
+import type { KeptCheckpoint, SignedLog } from '../storage/store.ts'
 import type { Tip } from '../storage/tip.ts'
 import { startBackoff } from './backoff.ts'
 import { checkExtends, ContradictionError } from './consistency.ts'
@@ -14,7 +14,7 @@ import { ownCheckpoint, SplitViewError, type Witnesses } from './witnesses.ts'
 
 /** What the publisher works with. */
 export interface PublisherPorts {
-  readonly store: Store
+  readonly store: SignedLog
   readonly tip: Tip
   readonly guard: Guard
   /** The log's keys; each signs every checkpoint. */
@@ -98,7 +98,7 @@ export async function publishOnce({ store, tip, guard, keys, clock, observer, wi
   observer.published(size)
 }
 
-function publish(store: Store, { size, root, signedAt }: SignedCheckpoint, note: string): Promise<void> {
+function publish(store: SignedLog, { size, root, signedAt }: SignedCheckpoint, note: string): Promise<void> {
   return store.publish({ size, root, note, publishedAt: signedAt })
 }
 
@@ -123,7 +123,7 @@ export async function mergeCosignatures({ store, keys, log }: Pick<PublisherPort
   }
 }
 
-async function keep(store: Store, witnesses: Witnesses, checkpoint: KeptCheckpoint): Promise<void> {
+async function keep(store: SignedLog, witnesses: Witnesses, checkpoint: KeptCheckpoint): Promise<void> {
   const kept = await store.keptCheckpoints()
   if (kept.some(({ size, note }) => size === checkpoint.size && note === checkpoint.note)) return
   const others = kept.filter(({ size }) => size !== checkpoint.size)

@@ -5,13 +5,13 @@ import { verdictOf } from '../core/errors.ts'
 import { openCheckpoint } from '../core/tlog/checkpoint.ts'
 import { inSigningOrder, MAX_LOG_KEYS_OF_TYPE, MAX_RETIRED_KEYS, openKeyStatement, signKeyStatement } from '../core/tlog/key-statement.ts'
 import { formatNote, formatVerifierKey, KEY_TYPES, parseVerifierKey, signText, type SigningKey, type VerifierKey } from '../core/tlog/note.ts'
-import type { Publication, Store } from '../storage/store.ts'
+import type { Publication, SignedLog } from '../storage/store.ts'
 import type { Guard } from './guard.ts'
 import { checkLog, OpenLogError, requireSigner, wordsForKey } from './open-log.ts'
 
 /** What a change works on. Whoever holds the guard open is alone: no directory signs meanwhile. */
 export interface KeyChange {
-  readonly store: Store
+  readonly store: SignedLog
   readonly guard: Guard
   /** The keys whose secrets are at hand. */
   readonly keys: readonly SigningKey[]
@@ -78,7 +78,7 @@ function secretsOf(vkeys: readonly string[], keys: readonly SigningKey[]): Signi
 
 // The log has signed this tree already, so this is no new promise: the newcomer repeats it, and whoever knows it alone
 // can open what is published.
-async function signPublished(store: Store, keys: readonly SigningKey[], added: SigningKey): Promise<void> {
+async function signPublished(store: SignedLog, keys: readonly SigningKey[], added: SigningKey): Promise<void> {
   const publication = await store.publication()
   if (publication === null) return
   const { note, verified } = openCheckpoint(publication.note, keys)
@@ -89,14 +89,14 @@ async function signPublished(store: Store, keys: readonly SigningKey[], added: S
   await store.publish({ ...publication, note: formatNote({ text: note.text, signatures }) })
 }
 
-async function record(store: Store, guard: Guard, signing: readonly SigningKey[], retired: readonly VerifierKey[], signers: readonly SigningKey[]): Promise<void> {
+async function record(store: SignedLog, guard: Guard, signing: readonly SigningKey[], retired: readonly VerifierKey[], signers: readonly SigningKey[]): Promise<void> {
   const newest = retired.filter((key, i) => retired.findLastIndex((other) => other.id === key.id) === i).slice(-MAX_RETIRED_KEYS)
   const statement = signKeyStatement({ origin: guard.origin, signing, retired: newest }, signers.filter((key) => key.type === KEY_TYPES.ed25519))
   await store.setSigner(guard.id, { guardId: guard.id, vkeys: signing.map(formatVerifierKey), statement })
 }
 
 // Of the statement that is stored, where the keys that sign now vouch for it.
-async function retiredKeys(store: Store, vkeys: readonly string[]): Promise<readonly VerifierKey[]> {
+async function retiredKeys(store: SignedLog, vkeys: readonly string[]): Promise<readonly VerifierKey[]> {
   const note = await store.keyStatement()
   if (note === null) return []
   return verdictOf(() => openKeyStatement(note, vkeys.map(parseVerifierKey))).value?.retired ?? []

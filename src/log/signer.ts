@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs'
 import { base64, parseDecimal } from '../core/encoding/text.ts'
 import { openCheckpoint } from '../core/tlog/checkpoint.ts'
 import type { SigningKey } from '../core/tlog/note.ts'
-import type { Head, Store } from '../storage/store.ts'
+import type { Head, SignedLog } from '../storage/store.ts'
 import { checkExtends } from './consistency.ts'
 import { createGuard, GuardError, openGuard, type SignedHead } from './guard.ts'
 import { checkKeys, OpenLogError } from './open-log.ts'
@@ -38,7 +38,7 @@ export function handOver(path: string, origin: string, to: string, keep: (handOv
  * log does not extend what was signed, or the hand-over was taken elsewhere, and StaleSignerError where the database
  * names a third guard, OpenLogError where the keys are not those that it names.
  */
-export async function takeOver(store: Store, keys: readonly SigningKey[], guardPath: string, { origin, from, to, head }: HandOver): Promise<void> {
+export async function takeOver(store: SignedLog, keys: readonly SigningKey[], guardPath: string, { origin, from, to, head }: HandOver): Promise<void> {
   const current = await requireLog(store, origin)
   checkKeys(current.vkeys, keys)
   await checkExtends(store, head, current)
@@ -68,7 +68,7 @@ export async function takeOver(store: Store, keys: readonly SigningKey[], guardP
  * `openCheckpoint` for a note that is not this log's.
  */
 export async function adoptSigner(
-  store: Store,
+  store: SignedLog,
   keys: readonly SigningKey[],
   guardPath: string,
   origin: string,
@@ -114,7 +114,7 @@ function guardIdAt(path: string, origin: string): string | null {
   return guard.id
 }
 
-async function requireLog(store: Store, origin: string): Promise<Head> {
+async function requireLog(store: SignedLog, origin: string): Promise<Omit<Head, 'clock'>> {
   const head = await store.head()
   if (head === null) throw new OpenLogError('the database holds no log')
   if (head.origin !== origin) throw new OpenLogError(`the database holds the log ${head.origin}, not ${origin}`)

@@ -1,7 +1,7 @@
 // Entries whose bytes an operator must not show: a store that gives all that is known of them, and not their bytes.
 // spec/http.md#withheld-entries
 
-import type { EntryRow, Store } from './store.ts'
+import type { EntryRow, Store, StoredEntry } from './store.ts'
 
 /** Entries by their index, with the reason in the operator's words; null where none was given. Ordered by index. */
 export type Withheld = ReadonlyMap<number, string | null>
@@ -39,6 +39,19 @@ export function withholding(store: Store, withheld: Withheld): Store {
     })
   }
 
+  async function shownFrom(from: number, to: number, count: number, use: (entry: StoredEntry) => void): Promise<void> {
+    let [read, given, next] = [0, 0, from]
+    await store.exportFrom(from, to, count, (entry) => {
+      read++
+      next = entry.index + 1
+      if (withheld.has(entry.index)) return
+      given++
+      use(entry)
+    })
+    // In place of those that were passed over.
+    if (read === count && given < count) await shownFrom(next, to, count - given, use)
+  }
+
   return {
     ...store,
     entries: async (start, end) => (await store.entries(start, end)).map(shown),
@@ -57,20 +70,7 @@ export function withholding(store: Store, withheld: Withheld): Store {
       return leaves
     },
 
-    async exportFrom(from, to, count, use) {
-      let [start, left] = [from, count]
-      for (let [asked, read] = [0, 0]; asked === read && left > 0 && start < to; ) {
-        asked = left
-        read = 0
-        await store.exportFrom(start, to, asked, (entry) => {
-          start = entry.index + 1
-          read++
-          if (withheld.has(entry.index)) return
-          left--
-          use(entry)
-        })
-      }
-    },
+    exportFrom: shownFrom,
 
     async exportAfter(after, to, count) {
       const found = await store.exportAfter(after, to, count + withheld.size)

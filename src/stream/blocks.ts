@@ -5,6 +5,7 @@ import { writeStreamed } from '../core/entry-json.ts'
 import { assert } from '../core/errors.ts'
 import { encodeFrame, type Frame } from '../core/frame.ts'
 import type { EntryRow, Store } from '../storage/store.ts'
+import { firstWithheld, NOTHING_WITHHELD, type Withheld } from '../storage/withheld.ts'
 import { SharedCache } from './cache.ts'
 import type { StreamLimits } from './limits.ts'
 import { writeMessage } from './messages.ts'
@@ -39,10 +40,13 @@ export interface Rows {
 export class Blocks {
   readonly #store: BlockStore
   readonly #limits: StreamLimits
+  readonly #withheld: Withheld
   readonly #cache: SharedCache
 
-  constructor(store: BlockStore, limits: StreamLimits) {
+  /** `store` does not give the bytes of what is withheld. */
+  constructor(store: BlockStore, limits: StreamLimits, withheld: Withheld = NOTHING_WITHHELD) {
     this.#store = store
+    this.#withheld = withheld
     this.#limits = limits
     this.#cache = new SharedCache(limits.cacheBytes)
   }
@@ -63,7 +67,7 @@ export class Blocks {
     return this.#cache.get(`rows ${start} ${end}`, async () => {
       const rows = await this.#store.entries(start, end)
       assert(rows.length === end - start, `durable entries are missing: ${start} to ${end}`)
-      return { rows, weight: rows.reduce((sum, row) => sum + row.entry.length + ROW_BYTES, 0) }
+      return { rows, weight: rows.reduce((sum, row) => sum + (this.#withheld.has(row.index) ? 0 : row.entry.length) + ROW_BYTES, 0) }
     })
   }
 
@@ -111,13 +115,15 @@ export class Blocks {
       messages++
       payload += json.length
     })
-    // Fewer where some are rejected; never where the database has lost them.
-    if (entries < to - start) assert((await this.#store.leaves(start, to)).length === to - start, `durable entries are missing: ${start} to ${to}`)
+    // Fewer where some are rejected or withheld; never where the database has lost them.
+    if (entries < to - start) assert((await this.#store.entries(start, to)).length === to - start, `durable entries are missing: ${start} to ${to}`)
     endBlock(to)
     return blocks
   }
 
-  async #log(start: number, to: number, provisional: boolean): Promise<readonly EntryBlock[]> {
+  // Up to the first that is withheld; `leaves` throws where that is where it begins.
+  async #log(start: number, limit: number, provisional: boolean): Promise<readonly EntryBlock[]> {
+    const to = firstWithheld(this.#withheld, start + 1, limit) ?? limit
     const { blockEntries, blockBytes } = this.#limits
     const leaves = await this.#store.leaves(start, to)
     assert(leaves.length === to - start, `durable entries are missing: ${start} to ${to}`)

@@ -6,6 +6,7 @@ import { prevCid } from '../core/plc/chain.ts'
 import { isDid } from '../core/plc/did.ts'
 import { dataOf, type Operation } from '../core/plc/operation.ts'
 import type { EntryRow, Store } from '../storage/store.ts'
+import { WithheldError } from '../storage/withheld.ts'
 import type { StreamLimits } from './limits.ts'
 import { Refused, StreamEnd } from './refusal.ts'
 
@@ -91,7 +92,12 @@ async function operationsBefore(store: Pick<Store, 'history'>, rows: readonly En
   return found
 }
 
-// Entries of a mirror's log may be none.
+// Entries of a mirror's log may be none, and what is withheld is not looked at.
 function operationOf(row: EntryRow): Operation | null {
-  return verdictOf(() => decodeEntry(row.entry).operation).value
+  try {
+    return verdictOf(() => decodeEntry(row.entry).operation).value
+  } catch (error) {
+    if (error instanceof WithheldError) return null
+    throw error
+  }
 }

@@ -3,6 +3,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Store } from '../storage/store.ts'
 import type { Tip } from '../storage/tip.ts'
+import type { Withheld } from '../storage/withheld.ts'
 
 /** One log line: fields first, words last. */
 export type LogLine = (level: 'debug' | 'info' | 'warn' | 'error', fields: Record<string, unknown>, words: string) => void
@@ -22,6 +23,8 @@ export interface StreamObserver {
 export interface StreamPorts {
   /** For reading only. */
   readonly store: Store
+  /** Entries whose bytes are not shown. Default: none. */
+  readonly withheld?: Withheld
   readonly tip: Tip
   /** The time of day, milliseconds since 1970. */
   readonly now: () => number

@@ -20,6 +20,7 @@ export const CLOSE_CODES = {
   OutdatedCursor: 1000,
   ConsumerTooSlow: 1000,
   TooManyMatches: 1000,
+  Withheld: 1000,
   ServerStopping: 1001,
   InvalidMessage: 1008,
   TooManyMessages: 1008,

@@ -9,6 +9,7 @@ import { verdictOf } from '../core/errors.ts'
 import { parseCredit } from '../core/frame.ts'
 import { parseDecimal } from '../core/encoding/text.ts'
 import { Growing } from '../storage/tip.ts'
+import { NOTHING_WITHHELD, withholding, WithheldError } from '../storage/withheld.ts'
 import { Blocks, type Block } from './blocks.ts'
 import { followFeed } from './feed.ts'
 import { readFilter, type Filter } from './filter.ts'
@@ -32,10 +33,11 @@ export interface Streams extends AsyncDisposable {
 /** Streams over a store. `limits` replaces bounds. */
 export function openStreams(ports: StreamPorts, replaced: Partial<StreamLimits> = {}): Streams {
   const limits: StreamLimits = { ...STREAM_LIMITS, ...replaced }
-  const { store, tip } = ports
+  const { tip, withheld = NOTHING_WITHHELD } = ports
+  const store = withholding(ports.store, withheld)
   const ended = new AbortController()
   const feed = followFeed(ports, limits.refreshSeconds * 1000, ended.signal)
-  const source: Source = { store, feed, limits, blocks: new Blocks(store, limits) }
+  const source: Source = { store, feed, limits, blocks: new Blocks(store, limits, withheld) }
   const server = new WebSocketServer({
     noServer: true,
     clientTracking: false,
@@ -206,6 +208,7 @@ class Subscriber {
     } catch (error) {
       if (signal.aborted) return
       if (error instanceof StreamEnd) return this.end(error.reason)
+      if (error instanceof WithheldError) return this.end('Withheld')
       this.#ports.log('error', { error, stream: this.#plan.stream }, 'a stream failed')
       this.end('TryAgainLater')
     }

@@ -11,7 +11,9 @@ import { LIMITS } from '../../src/http/limits.ts'
 import { readDescription } from '../../src/http/openapi.ts'
 import type { Submitted } from '../../src/http/ports.ts'
 import { ROUTES } from '../../src/http/router.ts'
+import type { Store } from '../../src/storage/store.ts'
 import { openCounter, type AskOptions, type Reply, type TestCounter } from '../support/counter.ts'
+import { mapSite, type MapSite } from '../support/map-writer.ts'
 import { person } from '../support/people.ts'
 
 const FILE = join(import.meta.dirname, '../../spec/openapi.yaml')
@@ -144,7 +146,17 @@ const REQUESTS: Record<string, readonly (readonly [status: number, path: string,
   'GET /log/vkey': [[200, '/log/vkey']],
   'GET /log/keys': [[200, '/log/keys']],
   'GET /log/checkpoints': [[200, '/log/checkpoints']],
+  'GET /log/upstream': [[200, '/log/upstream'], [200, '/log/upstream?after=1&count=1'], [400, '/log/upstream?after=x']],
+  'GET /log/upstream/cursor': [[200, '/log/upstream/cursor?seq=1'], [200, '/log/upstream/cursor?upstream=1'], [400, '/log/upstream/cursor'], [400, '/log/upstream/cursor?seq=-1']],
+  'GET /log/refused': [[200, '/log/refused'], [400, '/log/refused?count=0']],
+  'GET /log/divergent': [[200, '/log/divergent'], [400, '/log/divergent?after=x']],
+  'GET /log/divergent/{did}': [[200, `/log/divergent/${alice.did}`], [404, `/log/divergent/${UNKNOWN}`]],
   'GET /log/rejected': [[200, '/log/rejected'], [400, '/log/rejected?after=x']],
+  'GET /log/withheld': [[200, '/log/withheld'], [400, '/log/withheld?after=x']],
+  'GET /map/checkpoint': [[200, '/map/checkpoint']],
+  'GET /map/tile/entries/{path}': [[200, '/map/tile/entries/000.p/1'], [404, '/map/tile/entries/999']],
+  'GET /map/tile/{path}': [[200, '/map/tile/0/000.p/1'], [404, '/map/tile/0/001'], [404, '/map/tile/x']],
+  'GET /map/vkey': [[200, '/map/vkey']],
   'GET /log/proof/inclusion': [[200, '/log/proof/inclusion?index=3'], [400, '/log/proof/inclusion'], [400, '/log/proof/inclusion?index=9&size=2'], [404, '/log/proof/inclusion?index=0&size=99999']],
   'GET /log/proof/consistency': [[200, '/log/proof/consistency?from=1'], [200, '/log/proof/consistency?from=0&to=0'], [400, '/log/proof/consistency?from=x'], [404, '/log/proof/consistency?from=1&to=99999']],
   'POST /dids': [
@@ -162,21 +174,42 @@ const REQUESTS: Record<string, readonly (readonly [status: number, path: string,
   'GET /{did}/log': [[200, `/${alice.did}/log`], [200, `/${bob.did}/log`], [404, `/${UNKNOWN}/log`]],
   'GET /{did}/log/audit': [[200, `/${alice.did}/log/audit`], [200, `/${bob.did}/log/audit`], [404, `/${UNKNOWN}/log/audit`]],
   'GET /{did}/log/last': [[200, `/${alice.did}/log/last`], [200, `/${bob.did}/log/last`], [404, `/${UNKNOWN}/log/last`]],
+  'GET /{did}/state-proof': [[200, `/${alice.did}/state-proof`], [200, `/${UNKNOWN}/state-proof`], [404, '/foo/state-proof']],
   'GET /{did}/log/{cid}/proof': [[200, `/${alice.did}/log/${alice.genesis.cid}/proof`], [404, `/${alice.did}/log/foo/proof`], [404, `/${UNKNOWN}/log/foo/proof`]],
+}
+
+/** Notes what a notary would, of everything one. */
+async function makeNotary(store: Store): Promise<void> {
+  const line = { key: 'a', did: '', cid: '', code: 'MALFORMED_JSON', words: 'words', upstream: 7, index: null, seenAt: 1, length: 1, line: new Uint8Array([123]) }
+  const position = { source: 'plc.test', numbered: true, cursor: 9, highest: 9 }
+  await store.underHead((locked) => {
+    const { size, root, edge, clock } = locked.head
+    const upstream = { position, runs: [{ index: 0, number: 3, count: 2, late: false }], aside: [line, { ...line, key: 'b', did: alice.did, upstream: null, index: 0 }], mostAside: 10, settled: [] }
+    return locked.append({ from: { size, root }, entries: [], nullified: [], tiles: [], to: { size, root, edge, clock }, upstream })
+  })
+  await store.notary.keepDivergence({ did: alice.did, since: 1, checkedAt: 2, endedAt: null, kinds: ['vanished', 'time'], theirs: '[]' }, 10)
 }
 
 describe('the answers', () => {
   let counter: TestCounter
+  let map: MapSite
   beforeAll(async () => {
-    counter = await openCounter()
+    counter = await openCounter({ ports: { map: { prove: (did) => map.held.prove(did), standing: () => ({ size: 1, leaves: 1, fault: null }) } } })
     for (const { did, genesis } of [alice, bob]) await counter.submit(did, genesis)
     await counter.submit(alice.did, alice.update(alice.genesis, { key: 2 }))
     await counter.submit(alice.did, alice.update(alice.genesis, { key: 0 }))
     await counter.submit(bob.did, bob.tombstone(bob.genesis))
     await counter.fill(300)
     await counter.publish()
+    await makeNotary(counter.store)
+    map = await mapSite(counter.store)
+    map.start()
+    await map.shows(counter.tip.durable)
   })
-  afterAll(() => counter[Symbol.asyncDispose]())
+  afterAll(async () => {
+    await map[Symbol.asyncDispose]()
+    await counter[Symbol.asyncDispose]()
+  })
 
   it.each(OPERATIONS)('of $name are as declared', async ({ name, method, path, operation }) => {
     const requests = REQUESTS[name] ?? []
@@ -216,8 +249,8 @@ describe('the answers', () => {
     const broken = (): Promise<never> => Promise.reject(new Error('broken'))
     const { store } = counter
     for (const ping of [() => store.ping(), broken]) {
-      const failing = { ...store, head: broken, keyStatement: broken, newest: broken, newestOf: broken, history: broken, entries: broken, tiles: broken, publication: broken, leaves: broken, exportAfter: broken, exportFrom: broken, ping }
-      await using ill = await openCounter({ ports: { store: failing, tip: counter.tip, submit: broken } })
+      const failing = { ...store, head: broken, keyStatement: broken, newest: broken, newestOf: broken, history: broken, entries: broken, tiles: broken, publication: broken, leaves: broken, exportAfter: broken, exportFrom: broken, ping, map: { ...store.map, head: broken, publication: broken, tiles: broken, leaves: broken } }
+      await using ill = await openCounter({ ports: { store: failing, tip: counter.tip, submit: broken, map: { prove: broken, standing: () => ({ size: null, leaves: 0, fault: 'broken' }) } } })
       check(path, method, await ill.ask(target, { method, ...options }))
     }
   })
@@ -227,6 +260,9 @@ describe('the answers', () => {
     await empty.submit(alice.did, alice.genesis)
     check('/checkpoint', 'GET', await empty.ask('/checkpoint'))
     check('/{did}/log/{cid}/proof', 'GET', await empty.ask(`/${alice.did}/log/${alice.genesis.cid}/proof`))
+    check('/map/checkpoint', 'GET', await empty.ask('/map/checkpoint'))
+    check('/map/vkey', 'GET', await empty.ask('/map/vkey'))
+    check('/{did}/state-proof', 'GET', await empty.ask(`/${alice.did}/state-proof`))
     check('/_health', 'GET', await empty.ask('/_health'))
     empty.clock.ms += 60_000
     const ill = await empty.ask('/_health')

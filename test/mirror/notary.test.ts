@@ -482,9 +482,9 @@ describe('an operation that vanishes from the upstream', () => {
   it('is one case: other flags, other times and what is no audit log are told apart', async () => {
     await using upstream = await openPlain()
     const people = ['flags', 'times', 'rubbish'].map((name) => person(name))
-    for (const { did, genesis, update } of people) {
-      upstream.show(did, genesis)
-      upstream.show(did, update(genesis))
+    for (const someone of people) {
+      upstream.show(someone.did, someone.genesis)
+      upstream.show(someone.did, someone.update(someone.genesis))
     }
     await using notary = await openNotary(upstream)
     await notary.reaches(6)

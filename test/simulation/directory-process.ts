@@ -23,6 +23,7 @@ import type { Database } from './database.ts'
 import type { GuardDisk } from './guard-disk.ts'
 import type { Network } from './network.ts'
 import { MAX_SKEW_MS, Violation, type Oracle } from './oracle.ts'
+import type { Web } from './web.ts'
 import type { WitnessTown } from './witnesses.ts'
 import type { World } from './world.ts'
 
@@ -40,6 +41,8 @@ export interface Site {
   readonly keys: readonly SigningKey[]
   /** null for a log without witnesses. */
   readonly witnesses: WitnessTown | null
+  /** Where it can be read; null where nobody reads. */
+  readonly web: Web | null
   /** Answers signature questions. Default: from memory. */
   readonly verify?: SequencerPorts['verify']
 }
@@ -107,6 +110,7 @@ export async function startProcess(site: Site, name: string, machine: Machine, d
   function crash(): void {
     life.end()
     network.detach(name)
+    site.web?.stop(name)
     opened?.[Symbol.dispose]()
   }
 
@@ -140,6 +144,7 @@ export async function startProcess(site: Site, name: string, machine: Machine, d
     const sequenced = runSequencer({ store, tip, pool, verify, clock, maxClockSkewMs: MAX_SKEW_MS, witnessTimes: () => (witnesses ?? published).times(), observer, log })
     endings.push(sequenced, followHead({ store, tip, seen: (publication) => published.see(publication), log }, stopFollower.signal))
 
+    site.web?.serve(name, { store: connected, tip, life, isMirror: false })
     const submit = submitTo(pool, tip, clock)
     network.attach(name, async (message) => {
       const { did, operation } = message as Post

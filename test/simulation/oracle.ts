@@ -38,6 +38,9 @@ export class Oracle {
   readonly #seenSizes = new Map<string, number>()
   /** Texts of checkpoints that have left the signer. */
   readonly #signed = new Set<string>()
+  #largestSigned = 0
+  /** Entries that the log's holder has put in against the rules. */
+  readonly planted = new Set<number>()
   readonly #policy: Policy | null
   #published = 0
   #note = ''
@@ -48,6 +51,11 @@ export class Oracle {
     this.#store = store
     this.#keys = keys
     this.#policy = policy
+  }
+
+  /** Entries that a published checkpoint covers. */
+  get published(): number {
+    return this.#published
   }
 
   /** Entries in the log. */
@@ -136,15 +144,26 @@ export class Oracle {
     this.check(!isNew || (guarded.size === size && equal(guarded.root, root)), `size ${size} was signed while the guard remembered ${guarded.size}`)
     if (isNew) this.saw('signed')
     this.#signed.add(text)
+    this.#largestSigned = Math.max(size, this.#largestSigned)
     await this.look()
     this.check(size <= this.size, `size ${size} was signed and ${this.size} entries are durable`)
-    this.check(equal(root, this.#rootAt(size)), `another root was signed at size ${size}`)
+    this.check(equal(root, this.rootAt(size)), `another root was signed at size ${size}`)
   }
 
   /** What one process believes must be true. */
   believes(name: string, tip: Tip): void {
     this.check(tip.durable <= this.size, `${name} believes in ${tip.durable} entries of ${this.size}`)
     this.check(tip.published <= this.#published, `${name} believes in a publication of ${tip.published} beyond ${this.#published}`)
+  }
+
+  /** Whether the log's signer has signed a tree that begins with these entries. */
+  covers(size: number, root: Uint8Array): boolean {
+    return size <= this.#largestSigned && equal(root, this.rootAt(size))
+  }
+
+  /** Whether a checkpoint, a signed note, is one of those that have left the signer. */
+  hasSigned(note: string): boolean {
+    return this.#signed.has(this.#open(note).text)
   }
 
   /** Looks at what is new. */
@@ -156,11 +175,11 @@ export class Oracle {
       const touched = new Set<string>()
       for (const row of await this.#store.entries(this.size, head.size)) {
         this.#admit(row.index, row.did, row.cid, row.createdAt, row.entry)
-        touched.add(row.did)
+        if (!this.planted.has(row.index)) touched.add(row.did)
       }
       this.check(head.size === this.size, 'the head has a size and not the entries')
       this.saw('rounds')
-      for (const did of touched) await this.#compare(did)
+      for (const did of touched) await this.compare(this.#store, did)
     }
     const publication = await this.#store.publication()
     if (publication === null) return
@@ -168,7 +187,7 @@ export class Oracle {
     if (publication.size > this.#published) this.saw('publications')
     this.#published = publication.size
     this.check(publication.size <= this.size, 'more is published than is durable')
-    this.check(equal(publication.root, this.#rootAt(publication.size)), 'another root is published')
+    this.check(equal(publication.root, this.rootAt(publication.size)), 'another root is published')
     if (publication.note !== this.#note && publication.size > 0) this.#witnessed(publication.note)
     this.#note = publication.note
   }
@@ -184,6 +203,10 @@ export class Oracle {
   }
 
   #admit(index: number, did: string, cid: string, createdAt: number, leaf: Uint8Array): void {
+    if (this.planted.has(index)) {
+      this.#leaves.push(naiveLeafHash(leaf))
+      return
+    }
     const entry = decodeEntry(leaf)
     this.check(index === this.size && entry.did === did && entry.operation.cid === cid && entry.createdAt === createdAt, `the row of entry ${index} is not the entry`)
     const claim = claimOf(cid)
@@ -206,15 +229,16 @@ export class Oracle {
     this.#leaves.push(naiveLeafHash(leaf))
   }
 
-  async #compare(did: string): Promise<void> {
-    const history = this.history(did)
+  /** What a store that holds `size` entries of the log says of an identity is what the rules say. */
+  async compare(store: Store, did: string, size = Infinity): Promise<void> {
+    const history = this.history(did, size)
     const tower = inEffect(history)
-    const rows = await this.#store.history([did], 0)
+    const rows = (await store.history([did], 0)).filter((row) => row.rejected === null)
     this.check(
       rows.length === history.length && rows.every((row, i) => row.cid === history[i]?.cid && row.nullified === !tower.some(({ cid }) => cid === row.cid)),
       `the store and the rules differ about ${did}`,
     )
-    const newest = await this.#store.newest(did)
+    const newest = await store.newest(did)
     this.check(newest?.cid === tower.at(-1)?.cid, `the newest operation of ${did} is another`)
   }
 
@@ -245,7 +269,8 @@ export class Oracle {
     this.saw(seen.size === 2 ? 'seen by two' : 'seen by three')
   }
 
-  #rootAt(size: number): Uint8Array {
+  /** The root of the log's first entries. */
+  rootAt(size: number): Uint8Array {
     const root = this.#roots.get(size) ?? naiveRoot(this.#leaves.slice(0, size))
     this.#roots.set(size, root)
     return root

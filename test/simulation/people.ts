@@ -35,7 +35,7 @@ export async function post({ world, network, oracle, sent }: Town, did: string, 
   const all = sent.get(did) ?? []
   if (!all.includes(made)) sent.set(did, [...all, made])
   const message: Post = { did, operation: made.operation }
-  for (;;) {
+  for (let tries = 0; ; tries++) {
     const sizeBefore = oracle.size
     const processes = network.named('directory')
     const to = processes.length === 0 ? 'directory' : world.random.pick(processes)
@@ -52,7 +52,8 @@ export async function post({ world, network, oracle, sent }: Town, did: string, 
     }
     oracle.saw(reply === null ? 'no reply' : 'unavailable')
     if (!patient && world.random.oneIn(4)) return null
-    await world.sleep(world.random.below(patient ? 500 : 4_000))
+    // A directory whose clock has jumped ahead refuses for an hour: whoever asks in vain asks less and less often.
+    await world.sleep(world.random.below(Math.min(60_000, (patient ? 500 : 4_000) * 2 ** Math.floor(tries / 10))))
   }
 }
 

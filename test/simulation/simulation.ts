@@ -9,9 +9,11 @@ import { Database, type Weather } from './database.ts'
 import { isAlarm, startProcess, type DirectoryProcess, type Machine, type Reply, type Site } from './directory-process.ts'
 import { guardDisk, type GuardDisk } from './guard-disk.ts'
 import { inEffect, judge } from './model.ts'
+import { MirrorTown } from './mirrors.ts'
 import { Network } from './network.ts'
 import { Oracle, Violation, type Sightings } from './oracle.ts'
 import { live, post, type Town } from './people.ts'
+import { Web } from './web.ts'
 import { WitnessTown } from './witnesses.ts'
 import { BEGINNING_MS, World } from './world.ts'
 
@@ -22,6 +24,8 @@ const WEEK_MS = 7 * 86_400_000
 const MOST_STEPS = 200_000
 /** One seed in so many has witnesses. */
 const WITNESSED = 5
+/** One seed in so many has mirrors. */
+const MIRRORED = 3
 /** Steps between two looks at everything. */
 const WHOLE_EVERY = 2_000
 
@@ -47,14 +51,17 @@ export async function simulate(seed: number): Promise<Outcome> {
   // Few seeds pay for a real file and real signatures.
   using disk = guardDisk(seed % 10 === 0 ? 'file' : 'memory', ORIGIN, 'guard', { size: 0, root: EMPTY_ROOT })
   const verify: Site['verify'] = async (questions) => questions.map((question) => (question === null ? undefined : findSigner(question)))
-  const site: Site = { world, database, network, oracle, keys: KEYS, witnesses, ...(seed % 25 === 0 ? { verify } : {}) }
+  const web = seed % MIRRORED === 1 ? new Web(world, network, oracle) : null
+  const site: Site = { world, database, network, oracle, keys: KEYS, witnesses, web, ...(seed % 25 === 0 ? { verify } : {}) }
   const town: Town = { world, network, oracle, sent: new Map(), victims: 0, busy: true }
   await database.store.create({ origin: ORIGIN, guardId: disk.id, vkeys: KEYS.map(formatVerifierKey) })
+  using mirrors = web === null ? null : await MirrorTown.found(site)
 
   try {
     const fleet = new Fleet(site, disk)
-    await drive(world, oracle, fleet, story(town, site, fleet))
+    await drive(site, fleet, mirrors, story(town, site, fleet, mirrors))
     await oracle.lookWhole()
+    await mirrors?.lookWhole()
   } catch (error) {
     // What is thrown may be a consequence of what was seen first.
     const reason = oracle.violation ?? error
@@ -74,7 +81,7 @@ export async function simulate(seed: number): Promise<Outcome> {
 }
 
 // Steps until the story is told; looks after every step.
-async function drive(world: World, oracle: Oracle, fleet: Fleet, story: Promise<void>): Promise<void> {
+async function drive({ world, oracle }: Site, fleet: Fleet, mirrors: MirrorTown | null, story: Promise<void>): Promise<void> {
   const end: { told: boolean; failure: unknown } = { told: false, failure: null }
   story.then(
     () => (end.told = true),
@@ -83,6 +90,7 @@ async function drive(world: World, oracle: Oracle, fleet: Fleet, story: Promise<
   for (let step = 1; !end.told; step++) {
     const moved = await world.step()
     await oracle.look()
+    await mirrors?.look()
     for (const { name, tip, life } of fleet.running) if (!life.ended) oracle.believes(name, tip)
     if (step % WHOLE_EVERY === 0) await oracle.lookWhole()
     if (oracle.violation !== null) throw oracle.violation
@@ -93,23 +101,27 @@ async function drive(world: World, oracle: Oracle, fleet: Fleet, story: Promise<
   }
 }
 
-async function story(town: Town, site: Site, fleet: Fleet): Promise<void> {
+async function story(town: Town, site: Site, fleet: Fleet, mirrors: MirrorTown | null): Promise<void> {
   const { world, database, network } = site
   const oracle: Oracle = site.oracle
   fleet.open()
+  mirrors?.open()
   let people = begin(town)
   const days = 1 + world.random.below(2)
   for (let day = 0; day < days; day++) {
-    await trouble(site, fleet, 8 + world.random.below(14))
+    await trouble(site, fleet, mirrors, 8 + world.random.below(14))
     // A night: everything stands still for hours.
     town.busy = false
     calm(site, fleet)
+    mirrors?.calm()
+    await mirrors?.close()
     await people
     await fleet.close()
     await world.sleep(world.random.below(80) * 3_600_000)
     if (day === days - 1) break
     town.busy = true
     fleet.open()
+    mirrors?.open()
     people = begin(town)
   }
   network.lossy = Infinity
@@ -121,6 +133,9 @@ async function story(town: Town, site: Site, fleet: Fleet): Promise<void> {
   await everybodyCanUpdate(town)
   // A quorum may be missed at the very end by one slow message: in peace it is met soon after.
   if (site.witnesses !== null) await world.sleep(60_000)
+  mirrors?.open(true)
+  await mirrors?.settle()
+  await mirrors?.close()
   await fleet.close()
   const publication = await database.store.publication()
   // Where several accept, one may do so after the signer has stopped.
@@ -135,12 +150,13 @@ function begin(town: Town): Promise<void> {
 }
 
 // A number of bad moments.
-async function trouble(site: Site, fleet: Fleet, moments: number): Promise<void> {
+async function trouble(site: Site, fleet: Fleet, mirrors: MirrorTown | null, moments: number): Promise<void> {
   const { world, database, network, oracle } = site
   const { random } = world
   for (let moment = 0; moment < moments; moment++) {
     await world.sleep(random.below(12_000))
     site.witnesses?.trouble(oracle, ORIGIN)
+    await mirrors?.trouble()
     switch (random.below(10)) {
       case 0:
       case 1:

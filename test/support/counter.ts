@@ -20,6 +20,7 @@ import { openStreams, type Streams } from '../../src/stream/upgrade.ts'
 import { memoryStore } from '../../src/storage/memory.ts'
 import type { LockedHead, Store } from '../../src/storage/store.ts'
 import { Tip } from '../../src/storage/tip.ts'
+import { NOTHING_WITHHELD } from '../../src/storage/withheld.ts'
 import { fields, signer } from './people.ts'
 
 export const COUNTER_ORIGIN = 'counter.test/log'
@@ -85,7 +86,7 @@ export async function openCounter(given: { readonly ports?: Partial<CounterPorts
   const observed: string[] = []
   const streams = openStreams(
     {
-      store: ports.store, tip: ports.tip, now: ports.now, log: ports.log,
+      store: ports.store, withheld: ports.withheld ?? NOTHING_WITHHELD, tip: ports.tip, now: ports.now, log: ports.log,
       clientKey: (request) => String(request.headers['x-client'] ?? 'client'),
       admit: () => 0,
       maxCursorAgeMs: given.maxCursorAgeMs ?? null,

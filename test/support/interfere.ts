@@ -102,6 +102,8 @@ export function interfereStore(store: Store, life: Life, { before, after, commit
 
   return {
     kind: store.kind,
+    notary: store.notary,
+    map: store.map,
     head: () => pass('head', () => store.head()),
     create: (log) => pass('create', () => store.create(log)),
     entries: (start, end) => pass('entries', () => store.entries(start, end)),

@@ -23,6 +23,7 @@ import { leafHash } from '../../src/core/tlog/hash.ts'
 import { formatVerifierKey, KEY_TYPES, makeSigningKey, parseNote } from '../../src/core/tlog/note.ts'
 import { consistencyPlan, inclusionPlan } from '../../src/core/tlog/proof.ts'
 import { bundlePath, proofFromTiles, tilePath } from '../../src/core/tlog/tile.ts'
+import { mapVectors, type MapVectorLog } from './map-vectors.ts'
 
 const README = `# Test vectors
 
@@ -36,6 +37,10 @@ Made by \`npm run vectors\`; a test holds them equal to what the code makes, and
   from it to the whole; \`tiles.json\` the tile and the entry bundle by their paths, in hexadecimal.
 - \`evidence/valid\`: files that prove something against the log of \`evidence/log.vkey\` (spec/evidence.md), one for each kind and rule.
 - \`evidence/invalid\`: files that prove nothing against it; \`evidence/refused.json\` has the verdict on each. \`evidence/seen.alarm\` is an alarm.
+- \`map/trie.json\`: a trie (spec/map.md) as its keys are added one by one, and the paths of all of them and of two that are not there.
+  \`map/values.json\`: the identities of a log, each with what its value is made of; \`data\` is the DAG-CBOR, null where it is deactivated.
+- \`map/valid\`: state proofs from that log, under the keys of \`map/log.vkey\` and \`map/map.vkey\` and the policy \`map/policy\`.
+- \`map/invalid\`: files that show nothing of the DID of \`map/valid/updated.state-proof\`; \`map/refused.json\` has the verdict on each.
 
 The secret of rotation key n is 32 bytes with the value n: 1 and 3 are secp256k1 keys, 2 is a P-256 key, 9 a stranger's. The log's Ed25519 seed is 32 bytes with the value 1.
 `
@@ -56,6 +61,7 @@ export function makeVectors(): ReadonlyMap<string, string> {
     ...Object.entries(histories()).map(([name, steps]) => [`plc/${name}.json`, historyVector(steps)] as const),
     ...logVectors(),
     ...evidenceVectors(),
+    ...mapVectors(mapLog(), 12),
   ])
 }
 
@@ -161,6 +167,37 @@ function historyVector(steps: readonly Step[]): string {
   const document = current === null ? null : (JSON.parse(renderDocument(did, current)) as unknown)
   const outcome = code === null ? { document } : { refused: code }
   return pretty({ log: JSON.parse(renderAuditLog(records)) as unknown, signers: chain.links.map((link) => link.signer), ...outcome })
+}
+
+// Identities of every kind; two entries that replay rejects, and three after what the map is derived from.
+function mapLog(): MapVectorLog {
+  const genesis = operation(null, strong, data('alice'))
+  const other = operation(null, middle, data('bob'))
+  const theft = operation(other, weak, data('thief'))
+  const legacy = signOperation(new Map<string, CborValue>([['type', 'create'], ['signingKey', weak.did], ['recoveryKey', strong.did], ['handle', 'old.example'], ['service', 'pds.example'], ['prev', null]]), strong)
+  const ended = operation(null, strong, data('carol'))
+  const plain = operation(null, strong, data('dave'))
+  const of = (genesis: Operation, operation: Operation, source: string | null = null): Omit<Entry, 'createdAt'> => ({ did: didOf(genesis.bytes), operation, source })
+  const entries = [
+    of(legacy, legacy, 'elsewhere.example'),
+    of(genesis, genesis),
+    of(other, other),
+    of(ended, ended),
+    of(other, theft),
+    of(plain, plain),
+    of(genesis, operation(genesis, middle, data('alice2'))),
+    of(plain, operation(plain, stranger, data('x'))),
+    of(other, operation(other, strong, data('back'))),
+    of(ended, signOperation(tombstoneValue(ended.cid), weak)),
+    of(genesis, operation(other, strong, data('y'))),
+    of(genesis, operation(operation(genesis, middle, data('alice2')), strong, data('alice3'))),
+    of(plain, operation(plain, strong, data('dave2'))),
+    of(ended, ended),
+    of(other, operation(theft, strong, data('z'))),
+  ].map((entry, i): Entry => ({ ...entry, createdAt: START_MS + HOUR_MS * i }))
+  const did = (genesis: Operation): string => didOf(genesis.bytes)
+  const absent = did(operation(null, strong, data('nobody')))
+  return { entries, remarkable: { single: did(plain), updated: did(genesis), recovered: did(other), deactivated: did(ended), legacy: did(legacy), absent } }
 }
 
 function logVectors(): [string, string][] {

@@ -1,0 +1,18 @@
+// Every bound of the map's work, in one place. spec/map.md#storage
+
+export const MAP_LIMITS = {
+  /** Most entries of the log from which one version is derived in memory; where there are more, rows are written in between. */
+  stepEntries: 50_000,
+  /** Entries that are read together. */
+  readEntries: 2_000,
+  /** Identities whose histories are read together. */
+  historyDids: 200,
+  /** Buckets that are read together. */
+  readBuckets: 2_000,
+  /** Identities after which others get their turn: operations and answers never wait longer than these take. */
+  turnIdentities: 50,
+  /** How often a proof is begun again because the version of the map changed meanwhile. */
+  proofAttempts: 5,
+  /** How long what all proofs have in common is used again, milliseconds. */
+  commonMs: 250,
+} as const

@@ -1,0 +1,57 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { compareMapKeys, trieRoot, triePath, type MapEntry } from '../../../src/core/map/trie.ts'
+import { bucketOf, UpperTree } from '../../../src/core/map/upper-tree.ts'
+import { naiveMapPath, naiveMapRoot } from '../../support/naive-map.ts'
+
+// Some keys in one bucket, some in neighbours, some far apart.
+const key = fc.tuple(fc.constantFrom(0, 0x7f, 0x80, 0xff), fc.nat(255), fc.constantFrom(0, 0x0f, 0x10, 0xf0), fc.uint8Array({ minLength: 29, maxLength: 29 })).map(([a, b, c, rest]) => Uint8Array.of(a, b, c, ...rest))
+const entry = fc.record({ key, value: fc.uint8Array({ minLength: 32, maxLength: 32 }) })
+const batches = fc.array(fc.array(entry, { minLength: 1, maxLength: 12 }), { minLength: 1, maxLength: 5 })
+
+describe('the upper tree', () => {
+  it('batch by batch comes to the root and the paths of the whole trie', () => {
+    fc.assert(
+      fc.property(batches, key, (given, stranger) => {
+        const tree = new UpperTree()
+        const buckets = new Map<number, MapEntry[]>()
+        for (const batch of given) {
+          const before = tree.root
+          const change = tree.plan(changedBy(buckets, batch))
+          expect(tree.root).toEqual(before)
+          tree.apply(change)
+          expect(tree.root).toEqual(change.root)
+          const all = [...buckets.values()].flat()
+          expect(tree.root).toEqual(naiveMapRoot(all))
+          for (const key of [...batch.map((entry) => entry.key), stranger]) {
+            const { steps, bucket } = tree.walk(key)
+            const below = triePath(buckets.get(bucket ?? -1) ?? [], key)
+            expect({ steps: [...steps, ...below.steps], leaf: below.leaf }).toEqual(naiveMapPath(all, key))
+          }
+        }
+      }),
+      { numRuns: 50 },
+    )
+  })
+
+  it('is empty at first, and a change of nothing changes nothing', () => {
+    const tree = new UpperTree()
+    expect(tree.root).toEqual(naiveMapRoot([]))
+    expect(tree.walk(new Uint8Array(32))).toEqual({ steps: [], bucket: null })
+    expect(tree.bucket(5)).toBeNull()
+    expect(tree.plan(new Map()).root).toEqual(tree.root)
+  })
+
+  it('knows the first and the last bucket', () => {
+    expect(bucketOf(new Uint8Array(32))).toBe(0)
+    expect(bucketOf(new Uint8Array(32).fill(255))).toBe(2 ** 20 - 1)
+  })
+})
+
+function changedBy(buckets: Map<number, MapEntry[]>, batch: readonly MapEntry[]): Map<number, Uint8Array> {
+  for (const entry of batch) {
+    const others = (buckets.get(bucketOf(entry.key)) ?? []).filter(({ key }) => compareMapKeys(key, entry.key) !== 0)
+    buckets.set(bucketOf(entry.key), [...others, entry].sort((a, b) => compareMapKeys(a.key, b.key)))
+  }
+  return new Map(batch.map(({ key }) => [bucketOf(key), trieRoot(buckets.get(bucketOf(key)) ?? [])]))
+}
