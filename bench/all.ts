@@ -8,7 +8,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 
 let interrupted = false
-for (const name of ['verify', 'append', 'resolve', 'audit', 'export', 'proof', 'import', 'mirror', 'startup', 'size', 'stream', 'witness', 'witnessed', 'verified', 'client-size']) {
+for (const name of ['verify', 'append', 'resolve', 'audit', 'export', 'proof', 'import', 'mirror', 'startup', 'size', 'map', 'stream', 'witness', 'witnessed', 'verified', 'client-size']) {
   if (interrupted) break
   const child = spawn(process.execPath, [join(import.meta.dirname, `${name}.ts`), ...process.argv.slice(2)], { stdio: 'inherit' })
   const interrupt = (): void => {

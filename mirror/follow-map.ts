@@ -2,7 +2,8 @@
 // spec/mirror.md#map
 
 import { proveConsistency } from '../src/client/log-client.ts'
-import { NotServedError, type TileReader } from '../src/client/tile-reader.ts'
+import { ServerError } from '../src/client/request.ts'
+import { httpTileReader, NotServedError, type TileReader } from '../src/client/tile-reader.ts'
 import { alarmPart, type AlarmPart } from '../src/core/alarm.ts'
 import { bytesEqual } from '../src/core/encoding/text.ts'
 import { assert, DirectoryError } from '../src/core/errors.ts'
@@ -20,13 +21,14 @@ import { MAP_LIMITS } from '../src/map/limits.ts'
 import type { MapHead, MapVersion, Store } from '../src/storage/store.ts'
 import type { Tip } from '../src/storage/tip.ts'
 import { MIRROR_LIMITS } from './limits.ts'
+import { readShownKeys } from './log-keys.ts'
 
 /** Where the map's log of an upstream is read. */
 export interface MapSource {
   readonly url: string
   readonly reader: TileReader
   /** The keys that the upstream says are its map's. Throws NotServedError where it has no map. */
-  keys(): Promise<readonly VerifierKey[]>
+  readonly keys: () => Promise<readonly VerifierKey[]>
 }
 
 /** What following the map stands on. */
@@ -41,9 +43,21 @@ export interface MapFollowing {
   readonly guardId: string
   readonly sources: () => readonly MapSource[]
   /** Keeps what contradicts the log, for people to look at. */
-  readonly keepAlarm: (words: string, parts: readonly AlarmPart[]) => string
+  readonly keepAlarm: (words: string, parts: readonly AlarmPart[]) => string | null
   readonly clock: Clock
   readonly log: LogLine
+}
+
+/** The map's log of an upstream, over HTTP. */
+export function mapSource(url: string, signal: AbortSignal): MapSource {
+  return {
+    url,
+    reader: httpTileReader(`${url}/map`, { attempts: 1, timeoutMs: MIRROR_LIMITS.requestMs, signal }),
+    keys: () =>
+      readShownKeys(url, signal, 'map/vkey').catch((error: unknown) => {
+        throw error instanceof ServerError && error.status === 404 ? new NotServedError(`${url} has no map`) : error
+      }),
+  }
 }
 
 /** The map that was signed is not the one that the log leads to: following it ends. */
@@ -63,16 +77,15 @@ const LEAVES_TOGETHER = 16 * TILE_WIDTH
 /** Follows the map until `signal` is aborted. Throws WrongMapError, once it has kept an alarm, where the map is not the log's; everything else is tried again. */
 export async function followMap(following: MapFollowing, signal: AbortSignal): Promise<void> {
   const { clock, held, sources, keepAlarm, log } = following
-  let version: MapVersion | null = null
+  const state: HeldState = { version: null }
   while (!signal.aborted) {
     for (const source of sources()) {
       try {
         const head = await beginMap(following, source)
-        version ??= await held.load()
-        version = await readMap(following, source, head, version, signal)
+        state.version ??= await held.load()
+        await readMap(following, source, head, state, signal)
         break
       } catch (error) {
-        version = null
         if (signal.aborted) return
         if (error instanceof WrongMapError) {
           log('error', { url: source.url, alarm: keepAlarm(error.message, error.parts) }, error.message)
@@ -83,6 +96,11 @@ export async function followMap(following: MapFollowing, signal: AbortSignal): P
     }
     await clock.sleep(MIRROR_LIMITS.pollMs, signal)
   }
+}
+
+/** What rows and tree hold; null where that is not certain. */
+interface HeldState {
+  version: MapVersion | null
 }
 
 // The keys of the map are those that are stored, or else the ones that were shown first.
@@ -99,19 +117,23 @@ async function beginMap({ store, origin, guardId, log }: MapFollowing, { url, ke
 }
 
 // From the leaves that are held to the checkpoint that is shown, as far as the entries for it are here.
-async function readMap(following: MapFollowing, { reader }: MapSource, from: MapHead, held: MapVersion, signal: AbortSignal): Promise<MapVersion> {
+async function readMap(following: MapFollowing, { reader }: MapSource, from: MapHead, state: HeldState, signal: AbortSignal): Promise<void> {
   const { store, tip, clock } = following
-  let [head, version] = [from, held]
+  let head = from
   const note = await reader.checkpoint()
   const { checkpoint } = openCheckpoint(note, head.vkeys.map(parseVerifierKey))
-  if (checkpoint.size < head.size) return version
+  if (checkpoint.size < head.size) return
   for (;;) {
     const end = Math.min(checkpoint.size, head.size + LEAVES_TOGETHER)
     const leaves = await readLeaves(reader, head.size, end)
     await showPrefix(reader, { origin: checkpoint.origin, size: end, root: grow(head.edge, leaves).root }, checkpoint)
     for (const bytes of leaves) {
       const leaf = decodeMapLeaf(bytes)
-      if (leaf.size > tip.durable) return version
+      if (leaf.size > tip.durable) return
+      const { version } = state
+      assert(version !== null, 'rows and tree are one version')
+      // Whatever fails from here on, the rows are read anew.
+      state.version = null
       const derived = await deriveLeaf(following, version, leaf, [alarmPart('checkpoint', note), alarmPart('leaf', bytes), alarmPart('index', String(head.size))], signal)
       const grown = grow(head.edge, [bytes])
       await store.map.append({ from: head, to: { size: grown.edge.size, root: grown.root, edge: grown.edge }, leaf: bytes, tiles: grown.tiles })
@@ -120,18 +142,19 @@ async function readMap(following: MapFollowing, { reader }: MapSource, from: Map
         await store.map.publish({ size: head.size, root: head.root, note, publishedAt: clock.timeOfDay() }, derived.change)
         following.held.tree.apply(derived.upper)
         following.held.show({ leaves: head.size, leaf })
-        return derived.change.to
+        state.version = derived.change.to
+        return
       }
       await store.map.change(derived.change)
       following.held.tree.apply(derived.upper)
       following.held.show(null)
-      version = derived.change.to
+      state.version = derived.change.to
     }
     if (head.size === checkpoint.size) {
       // The same tree, perhaps with more signatures.
       const known = await store.map.publication()
       if (known?.note !== note && known?.size === head.size) await store.map.publish({ size: head.size, root: head.root, note, publishedAt: clock.timeOfDay() })
-      return version
+      return
     }
   }
 }

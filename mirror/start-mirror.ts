@@ -17,6 +17,7 @@ import type { ForwardPort, MirrorStanding, Submitted } from '../src/http/ports.t
 import { followHead } from '../src/log/follow-head.ts'
 import { MIRROR_GUARD } from '../src/log/open-log.ts'
 import type { Clock, LogLine } from '../src/log/ports.ts'
+import { HeldMap } from '../src/map/held-map.ts'
 import { curveFinder } from '../src/native/find-signer.ts'
 import { chooseBackEnds } from '../src/native/self-test.ts'
 import { createVerifier } from '../src/native/verifier.ts'
@@ -34,6 +35,7 @@ import { readWithheld } from '../src/withheld-file.ts'
 import { untilArrived } from './arrival.ts'
 import { Dates } from './dates.ts'
 import { EvidenceFolder } from './evidence-folder.ts'
+import { followMap, mapSource } from './follow-map.ts'
 import { openCosigner, type Signed } from './cosigner.ts'
 import { Following, tilesOf } from './follow.ts'
 import { MIRROR_LIMITS } from './limits.ts'
@@ -155,6 +157,16 @@ export async function startMirror(config: MirrorConfig, { log = openLogLines(con
     end()
     return reads.catch(() => undefined)
   })
+  // Whatever becomes of the map, the log is followed and served.
+  const held = new HeldMap(store, clock)
+  let mapFault: string | null = null
+  const mapped = followMap({ store, tip, held, origin, guardId: MIRROR_GUARD, sources: () => upstreams.ordered().map(({ url }) => mapSource(url, ends)), keepAlarm: (words, parts) => folder.keepAlarm(words, parts), clock, log }, ends).catch((error: unknown) => {
+    mapFault = error instanceof Error ? error.message : String(error)
+  })
+  stack.defer(() => {
+    end()
+    return mapped
+  })
   const report = (): MirrorStanding => ({ ...standing.report(), alarm: standing.report().alarm ?? dates.alarm() })
   const { metricsPort = null } = config
   const metrics = metricsPort === null ? null : createMetrics({ tip, store, queue: () => 0, verifier: verifier.name, version: packageJson.version, origin, now: timeOfDay, mirror: report })
@@ -169,6 +181,7 @@ export async function startMirror(config: MirrorConfig, { log = openLogLines(con
       now: timeOfDay,
       faults: () => [...standing.faults(), ...dates.faults(), ...(cosigner?.faults(tip.durable) ?? [])],
       mirror: report,
+      map: { prove: (did) => held.prove(did), standing: () => ({ size: held.shown?.leaf.size ?? null, leaves: held.shown?.leaves ?? 0, fault: mapFault }) },
     },
     { clientIpHeader, readRate, writeRate, onRequest: (facts) => metrics?.onRequest(facts) },
   )

@@ -14,18 +14,20 @@ import type { Submitted } from '../src/http/ports.ts'
 import { followHead } from '../src/log/follow-head.ts'
 import { openGuard } from '../src/log/guard.ts'
 import { refuseMirror } from '../src/log/open-log.ts'
-import { UNOBSERVED, type Clock, type LogLine } from '../src/log/ports.ts'
+import type { Clock, LogLine } from '../src/log/ports.ts'
 import { curveFinder } from '../src/native/find-signer.ts'
 import { chooseBackEnds } from '../src/native/self-test.ts'
 import { createVerifier } from '../src/native/verifier.ts'
 import { clientKey } from '../src/net/client-address.ts'
 import { Throttle } from '../src/net/throttle.ts'
+import { keepMap } from '../src/mapping.ts'
 import { openStorage } from '../src/open-storage.ts'
 import { checkOrigin, newLog, signFor, type Signer } from '../src/signing.ts'
 import { logOfDataFolder, readKeys, stateFiles } from '../src/state-files.ts'
 import type { Store, UpstreamPosition } from '../src/storage/store.ts'
 import { openStreams } from '../src/stream/upgrade.ts'
 import { firstFailure, openLogLines, systemClock } from '../src/system.ts'
+import { watch } from '../src/watch.ts'
 import { readWithheld } from '../src/withheld-file.ts'
 import { untilArrived } from './arrival.ts'
 import { followPlain } from './follow-plain.ts'
@@ -73,7 +75,9 @@ export async function startNotary(config: NotaryConfig, { log = openLogLines(con
   await using stack = new AsyncDisposableStack()
   const store = parts.store ?? stack.use(await openStorage(config, log)).store
   const signer = await openSigner(store, config, log)
-  const { tip, origin, vkeys, ended, witnesses } = await signFor(stack, store, config, signer, UNOBSERVED, log)
+  const watched = watch(config)
+  const { tip, origin, vkeys, ended, witnesses } = await signFor(stack, store, config, signer, watched.observer, log)
+  const map = config.map ? keepMap(stack, store, config, { tip, origin }, log) : null
   const begun = await beginUpstream(store, config)
   const timeOfDay = (): number => clock.timeOfDay()
   const backEnds = chooseBackEnds()
@@ -106,11 +110,12 @@ export async function startNotary(config: NotaryConfig, { log = openLogLines(con
       forward: config.passOn ? untilArrived(forwardTo(config.upstream), { store, tip, waitMs: MIRROR_LIMITS.arrivalSeconds * 1000 }) : null,
       version: packageJson.version,
       now: timeOfDay,
-      faults: () => [...standing.faults(), ...(witnesses?.faults() ?? [])],
+      faults: () => [...standing.faults(), ...watched.faults(), ...(witnesses?.faults() ?? [])],
       witnesses: () => witnesses?.report() ?? null,
       notary: () => standing.report(),
+      map,
     },
-    { clientIpHeader, readRate, writeRate },
+    { clientIpHeader, readRate, writeRate, onRequest: watched.onRequest },
   )
   const openings = readRate === 0 ? null : new Throttle({ rate: readRate, burst: readRate * LIMITS.readBurstSeconds, addresses: LIMITS.addresses })
   const streams = stack.use(
@@ -119,11 +124,12 @@ export async function startNotary(config: NotaryConfig, { log = openLogLines(con
       clientKey: (request) => clientKey(request, clientIpHeader),
       admit: (key) => openings?.take(key, clock.now()) ?? 0,
       maxCursorAgeMs: config.maxCursorAgeMs,
-      observer: { opened() {}, closed() {}, sent() {} },
+      observer: watched.streams,
     }),
   )
+  const metrics = await watched.serve(stack, { tip, store, queue: () => 0, verifier: verifier.name, version: packageJson.version, origin, now: timeOfDay, witnesses: () => witnesses?.report() ?? null, notary: () => standing.report() })
   const server = stack.use(await listen(app, { host: config.host, port: config.port, limits: clientIpHeader === null ? {} : { connectionsPerAddress: Infinity }, upgrades: streams }))
-  log('info', { url: server.url, origin, size: tip.durable, published: tip.published, store: store.kind, verifier: verifier.name, upstream: config.upstream, source: begun.source }, 'the notary listens')
+  log('info', { url: server.url, metrics, origin, size: tip.durable, published: tip.published, store: store.kind, verifier: verifier.name, upstream: config.upstream, source: begun.source }, 'the notary listens')
 
   const failed = firstFailure([reads, followed, ...ended])
   const owned = stack.move()

@@ -8,9 +8,8 @@ import { AnswerCache } from './http/answer-cache.ts'
 import { createApp } from './http/app.ts'
 import { forwardTo } from './http/forward.ts'
 import { listen } from './http/listen.ts'
-import { createMetrics, type Metrics, type MetricsSources } from './http/metrics.ts'
 import { LIMITS } from './http/limits.ts'
-import type { RequestFacts, Submitted } from './http/ports.ts'
+import type { Submitted } from './http/ports.ts'
 import { followHead, type FollowPorts } from './log/follow-head.ts'
 import { openGuard } from './log/guard.ts'
 import { WRITER_LIMITS } from './log/limits.ts'
@@ -33,9 +32,9 @@ import { checkOrigin, newLog, signFor, writeVkey, type OpenedLog, type Signer } 
 import { logOfDataFolder, noteDataFolder, randomOrigin, readKeys, stateFiles, type StateFiles } from './state-files.ts'
 import type { Append, Store } from './storage/store.ts'
 import { Tip } from './storage/tip.ts'
-import type { StreamObserver } from './stream/ports.ts'
 import { openStreams } from './stream/upgrade.ts'
 import { firstFailure, openLogLines, systemClock } from './system.ts'
+import { watch } from './watch.ts'
 import { readWithheld } from './withheld-file.ts'
 
 /** This program's version. */
@@ -66,7 +65,7 @@ export async function startDirectory(config: Config): Promise<RunningDirectory> 
   const { store } = stack.use(await openStorage(config, log))
   const backEnds = chooseBackEnds()
   const verifier = config.role === 'reader' ? null : stack.use(await openVerifier(backEnds, log))
-  const watched = observe(config)
+  const watched = watch(config)
   const opened = config.role === 'signer' ? await openAsSigner(stack, store, config, watched.observer, log) : await openWithoutKey(store, config)
   const { tip, origin, vkeys, witnesses } = opened
   const map = config.role === 'signer' && config.map ? keepMap(stack, store, config, opened, log) : null
@@ -106,47 +105,6 @@ export async function startDirectory(config: Config): Promise<RunningDirectory> 
   const failed = firstFailure(ended)
   const owned = stack.move()
   return { url: server.url, origin, vkey: vkeys.join('\n'), failed, [Symbol.asyncDispose]: () => owned.disposeAsync() }
-}
-
-interface Watched {
-  readonly observer: WriterObserver
-  readonly faults: () => readonly string[]
-  readonly onRequest: (facts: RequestFacts) => void
-  readonly streams: StreamObserver
-  /** Opens the port of the metrics where one is asked for; resolves with its address. */
-  readonly serve: (stack: AsyncDisposableStack, sources: MetricsSources) => Promise<string | null>
-}
-
-// Metrics know the log's tip, which is known after the log is opened, which is observed already: until then there is
-// nothing to count.
-function observe({ host, metricsPort }: Config): Watched {
-  let fault: string | null = null
-  let metrics: Metrics | null = null
-  const observer: WriterObserver = {
-    round: (facts) => metrics?.observer.round(facts),
-    roundFailed: () => metrics?.observer.roundFailed(),
-    outcomeUnknown: () => metrics?.observer.outcomeUnknown(),
-    published: (size) => metrics?.observer.published(size),
-    clockFault(words) {
-      fault = words
-      metrics?.observer.clockFault(words)
-    },
-  }
-  return {
-    observer,
-    faults: () => (fault === null ? [] : [fault]),
-    onRequest: (facts) => metrics?.onRequest(facts),
-    streams: {
-      opened: (stream) => metrics?.streams.opened(stream),
-      closed: (stream, reason) => metrics?.streams.closed(stream, reason),
-      sent: (stream, messages, bytes) => metrics?.streams.sent(stream, messages, bytes),
-    },
-    async serve(stack, sources) {
-      if (metricsPort === null) return null
-      metrics = createMetrics(sources)
-      return stack.use(await listen(metrics.app, { host, port: metricsPort })).url
-    },
-  }
 }
 
 function openVerifier(backEnds: BackEnds, log: LogLine): Promise<Verifier> {

@@ -35,6 +35,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'src/state-files.ts': ['src/config.ts', 'src/core', 'src/secret-file.ts', 'node:'],
   'src/escape.ts': [],
   'src/system.ts': ['src/config.ts', 'src/escape.ts', 'src/log/ports.ts', 'node:', 'pino'],
+  'src/watch.ts': ['src/config.ts', 'src/http', 'src/log/ports.ts', 'src/stream/ports.ts'],
   'src/withheld-file.ts': ['src/config.ts', 'src/http/limits.ts', 'src/storage/withheld.ts', 'node:'],
   'src/young-generation.ts': ['node:'],
   'src/directory.ts': ['src/', 'package.json', 'node:'],

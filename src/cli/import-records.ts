@@ -1,8 +1,10 @@
 // An import as a whole: batch after batch, until the records end, one is invalid, or somebody interrupts. spec/log.md#entry
 
 import type { VerifyAnswers } from '../client/check-tree.ts'
+import { UsageError } from '../config.ts'
 import { DirectoryError } from '../core/errors.ts'
 import type { LedgerRecord } from '../core/plc/records.ts'
+import { OpenLogError } from '../log/open-log.ts'
 import { prepareBatch, writeBatch, type BatchOutcome, type WrittenBatch } from '../log/sourced-batch.ts'
 import type { Store } from '../storage/store.ts'
 import { noClaims } from './import-claims.ts'
@@ -50,7 +52,7 @@ interface Located {
   readonly record: LedgerRecord
 }
 
-/** Imports records in their order. Throws as `writeBatch` does; what was appended before stays, and running it again goes on. */
+/** Imports records in their order. Throws UsageError for a log that takes none, and else as `writeBatch` does; what was appended before stays, and running it again goes on. */
 export async function importRecords(store: Store, found: AsyncIterable<FoundRecord>, options: ImportOptions): Promise<ImportReport> {
   const { batchSize = 1_000, onProgress, signal, keepGoing } = options
   const claims = noClaims()
@@ -117,6 +119,7 @@ export async function importRecords(store: Store, found: AsyncIterable<FoundReco
     await writing
   } catch (error) {
     // A source that waits for the network is ended by the same signal.
+    if (error instanceof OpenLogError) throw new UsageError(error.message)
     if (signal?.aborted !== true) throw error
   } finally {
     await writing.catch(() => undefined)

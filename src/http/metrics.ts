@@ -6,7 +6,7 @@ import type { Publication, Store } from '../storage/store.ts'
 import type { Tip } from '../storage/tip.ts'
 import { TYPES } from './answer.ts'
 import { LIMITS } from './limits.ts'
-import type { MirrorStanding, RequestFacts, WitnessesStanding } from './ports.ts'
+import type { MirrorStanding, NotaryReport, RequestFacts, WitnessesStanding } from './ports.ts'
 import { shared } from './shared.ts'
 
 /** What the figures are taken from when they are asked for. */
@@ -25,6 +25,8 @@ export interface MetricsSources {
   readonly witnesses?: () => WitnessesStanding | null
   /** Given in a mirror alone. */
   readonly mirror?: () => MirrorStanding
+  /** Given in a notary alone. */
+  readonly notary?: () => NotaryReport
 }
 
 /** Told of what the writer does. */
@@ -60,6 +62,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
   observeTree(registry, sources)
   observeWitnesses(registry, sources)
   if (sources.mirror !== undefined) observeMirror(registry, sources.mirror)
+  if (sources.notary !== undefined) observeNotary(registry, sources.notary)
   return { observer: writerInstruments(registry, sources), onRequest: requestInstrument(registry), streams: streamInstruments(registry), app: metricsApp(registry) }
 }
 
@@ -114,6 +117,13 @@ function observeMirror(registry: Registry, mirror: () => MirrorStanding): void {
   gauge(registry, 'mirror_rejected', 'Entries of the log that break its rules', () => mirror().rejected)
   gauge(registry, 'mirror_alarm', '1 while something was served or signed that should not have been', () => (mirror().alarm === null ? 0 : 1))
   gauge(registry, 'mirror_upstreams_good', 'Upstreams that serve what fits', () => mirror().upstreams.filter(({ standing }) => standing === 'good').length)
+}
+
+function observeNotary(registry: Registry, notary: () => NotaryReport): void {
+  gauge(registry, 'notary_lag_seconds', 'Seconds for which what the upstream shows has not been read to its end', () => notary().lagSeconds)
+  gauge(registry, 'notary_divergent', 'Identities of which the upstream shows another history than was notarised', () => notary().divergent)
+  gauge(registry, 'notary_refused', 'Lines of the upstream that break the rules or cannot be read', () => notary().refused)
+  gauge(registry, 'notary_alarm', '1 while the upstream serves what cannot be followed, or hides what it has shown', () => (notary().alarm === null ? 0 : 1))
 }
 
 function writerInstruments(registry: Registry, { queue }: MetricsSources): WriterInstruments {

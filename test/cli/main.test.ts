@@ -16,8 +16,8 @@ describe('the program', () => {
     const commands = (command: Command): Command[] => [command, ...command.commands.flatMap(commands)]
     const all = commands(buildProgram())
     expect(all.map((command) => command.name())).toEqual(
-      ['stele', 'serve', 'mirror', 'init', 'migrate', 'signer', 'show', 'hand-over', 'take-over', 'adopt', 'add-key', 'retire-key', 'recover-log', 'keygen', 'log', 'operation',
-        'did', 'create', 'update', 'rotate', 'move', 'recover', 'deactivate', 'resolve', 'import', 'export', 'proof', 'verify', 'verify-evidence', 'fsck', 'compare', 'follow', 'monitor', 'audit', 'keys', 'witness'],
+      ['stele', 'serve', 'mirror', 'init', 'migrate', 'signer', 'show', 'hand-over', 'take-over', 'adopt', 'add-key', 'retire-key', 'recover-log', 'map', 'rebuild', 'keygen', 'log', 'operation',
+        'did', 'create', 'update', 'rotate', 'move', 'recover', 'deactivate', 'resolve', 'import', 'export', 'proof', 'state-proof', 'verify', 'verify-evidence', 'fsck', 'compare', 'follow', 'monitor', 'audit', 'keys', 'witness'],
     )
     for (const command of all) {
       let help = ''

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parseAuditLog, verifyAuditLog } from '../../src/client/audit.ts'
 import { directoryClient } from '../../src/client/directory-client.ts'
 import { ServerError } from '../../src/client/request.ts'
+import { DirectoryError } from '../../src/core/errors.ts'
 import { parseRecord } from '../../src/core/plc/records.ts'
 import { verifyReceipt } from '../../src/core/receipt.ts'
 import { COUNTER_KEY, openCounter, type TestCounter } from '../support/counter.ts'
@@ -61,11 +62,17 @@ describe('a directory client', () => {
     expect(seqs).toEqual(Array.from({ length: size - 1 }, (_, i) => i + 2))
   })
 
+  it('gives no page with a line that is no record', async () => {
+    for (const page of ['words', 'verified   all of it\n{"seq":5}', '{"seq":5}\nwords']) {
+      const client = directoryClient('http://directory.example', { fetch: () => Promise.resolve(new Response(page)) })
+      await expect(client.exportPages(0).next()).rejects.toThrow(DirectoryError)
+    }
+  })
+
   it('ends an export whose sequence numbers do not grow, rather than asking for ever', async () => {
     const line = '{"seq":5}'
     const stuck = directoryClient('http://directory.example', { fetch: () => Promise.resolve(new Response(line)) })
     const pages = stuck.exportPages(0)
-    expect((await pages.next()).value).toEqual([line])
     expect((await pages.next()).value).toEqual([line])
     await expect(pages.next()).rejects.toMatchObject({ code: 'MALFORMED_RECORD' })
   })

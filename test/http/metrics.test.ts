@@ -46,7 +46,10 @@ describe('GET /metrics', () => {
   it('shows what the specification lists, and nothing else but the figures of the process', async () => {
     const table = SPEC.slice(SPEC.indexOf('\n## Metrics'), SPEC.indexOf('\n## Errors'))
     const listed = [...table.matchAll(/^\| `(stele_\w+)` \| (\w+) \|/gm)].map(([, name, type]) => `${name} ${type}`)
-    const { text } = await scrape(open({ mirror: () => ({ upstream: null, verifiedSize: 0, lagEntries: 0, lagSeconds: 0, provisional: 0, rejected: 0, alarm: null, upstreams: [] }) }))
+    const { text } = await scrape(open({
+      mirror: () => ({ upstream: null, verifiedSize: 0, lagEntries: 0, lagSeconds: 0, provisional: 0, rejected: 0, alarm: null, upstreams: [] }),
+      notary: () => ({ upstream: 'http://plc.test', source: 'plc.test', cursor: 0, verifiedSize: 0, lagSeconds: 0, divergent: 0, refused: 0, alarm: null }),
+    }))
     const shown = [...text.matchAll(/^# TYPE (\w+ \w+)$/gm)].map(([, type]) => type ?? '').filter((type) => !/^stele_(process|nodejs)_/.test(type))
     expect(listed.length).toBeGreaterThan(10)
     expect(shown.sort()).toEqual(listed.sort())

@@ -3,12 +3,17 @@ import { encodeEntry } from '../../src/core/entry.ts'
 import { grow } from '../../src/core/growth.ts'
 import { decodeMapLeaf, encodeMapLeaf } from '../../src/core/map/map-leaf.ts'
 import type { Operation } from '../../src/core/plc/operation.ts'
+import { parseStateProof, verifyStateProof } from '../../src/core/state-proof.ts'
+import { openUnderPolicy } from '../../src/core/tlog/policy.ts'
+import { Witnesses } from '../../src/log/witnesses.ts'
 import { MAP_LIMITS } from '../../src/map/limits.ts'
 import type { MapFaultPoint } from '../../src/storage/map-memory.ts'
 import type { FaultPoint } from '../../src/storage/memory.ts'
-import { checkMap, mapSite, type MapSite } from '../support/map-writer.ts'
+import { systemClock } from '../../src/system.ts'
+import { askFakes, fakeWitness, policyOf } from '../support/fake-witness.ts'
+import { checkMap, MAP_KEY, mapSite, type MapSite } from '../support/map-writer.ts'
 import { person, type Person } from '../support/people.ts'
-import { emptyLog, FIRST_MS, identityLeaves, publishAll, storedLog } from '../support/stored-log.ts'
+import { emptyLog, FIRST_MS, identityLeaves, LOG_KEY, publishAll, storedLog } from '../support/stored-log.ts'
 
 const [alice, bob, carol] = ['m alice', 'm bob', 'm carol'].map((name) => person(name)) as [Person, Person, Person]
 const stranger = person('m nobody')
@@ -208,6 +213,33 @@ describe('the writer of the map', () => {
     await vi.waitFor(() => expect(String(made.ended)).toContain('stele map rebuild'), { timeout: 30_000, interval: 1 })
     expect(made.recorded.length).toBe(signed)
     expect(made.held.shown).toBeNull()
+  })
+
+  it('shows a version once its witnesses have seen it, and the log does not wait for them', async () => {
+    const made = await site()
+    const fake = fakeWitness('alice', [MAP_KEY], () => systemClock.timeOfDay())
+    // The policy is that of the log, and names the log alone.
+    const policy = { ...policyOf([LOG_KEY], [fake], 'quorum alice'), logs: [] }
+    const witnesses = new Witnesses({
+      policy, keys: [MAP_KEY], rates: new Map(), failOpen: false, store: made.store.map, ask: askFakes([fake]), clock: systemClock, lastSigned: () => made.recorded.at(-1)?.size ?? 0, keepAlarm: () => '', log: () => undefined,
+    })
+    made.start({ witnesses })
+    await made.shows(0)
+    fake.always = () => ({ status: 503, type: 'text/plain', body: '' })
+    await made.grow(rounds[0] ?? [])
+    await vi.waitFor(() => expect(witnesses.faults().join()).toContain('quorum'), { timeout: 30_000, interval: 5 })
+    expect(made.held.shown?.leaf.size).toBe(0)
+    await made.grow(rounds[1] ?? [])
+    expect(made.tip.published).toBe(8)
+    fake.always = null
+    await made.shows(8)
+    const text = (await made.held.prove(alice.did)) ?? ''
+    const trust = { logKeys: [LOG_KEY], mapKeys: [MAP_KEY], policy: null }
+    expect(openUnderPolicy(parseStateProof(text).mapCheckpoint, { ...policy, logs: [{ key: MAP_KEY, vkey: '', url: null }] }).checkpoint.size).toBe(3)
+    expect(verifyStateProof(text, alice.did, trust).leaf.size).toBe(8)
+    await checkMap(made)
+    await made.stop()
+    await witnesses.stop()
   })
 
   it('says so, and shows nothing, where the rows are not those that were written', async () => {

@@ -110,7 +110,9 @@ async function upstream(): Promise<MapSite> {
   const store = await emptyLog()
   await publishAll(store)
   const site = await mapSite(store)
-  ends.push(() => site[Symbol.asyncDispose]())
+  ends.push(async () => {
+    await site[Symbol.asyncDispose]()
+  })
   site.start()
   await site.shows(0)
   return site

@@ -18,9 +18,9 @@ it(`a directory that is killed ${TIMES} times under load never signs two maps, a
   const url = /http:\S+/.exec(await first.line)?.[0] ?? ''
   let directory: Started = first
   const seen = new Map<number, string>()
-  let ended = false
+  const ended = new AbortController()
   const watching = (async () => {
-    while (!ended) {
+    while (!ended.signal.aborted) {
       const [, size, root] = (await get(`${url}/map/checkpoint`).then(String, () => '')).split('\n')
       if (size !== undefined && root !== undefined) {
         expect(seen.get(Number(size)) ?? root, `two maps of ${size} leaves`).toBe(root)
@@ -41,7 +41,7 @@ it(`a directory that is killed ${TIMES} times under load never signs two maps, a
   await load.finish()
   const size = load.acknowledged.size
   await vi.waitFor(async () => expect(JSON.parse(String(await get(`${url}/_health`)))).toMatchObject({ map: { size, fault: null } }), { timeout: 60_000, interval: 50 })
-  ended = true
+  ended.abort()
   await watching
 
   const checkpoint = String(await get(`${url}/map/checkpoint`)).split('\n')

@@ -162,7 +162,7 @@ export class Liar implements Front {
     const size = leaves.length
     const entries = leaves.map((entry, index) => ({ index, did: '', cid: '', createdAt: 0, signer: null, nullified: false, rejected: 'NOT_JUDGED', entry }))
     await store.create({ origin, guardId: 'nobody', vkeys: [] })
-    await store.underHead(({ head, append }) => append({ from: { size: 0, root: head.root }, entries, nullified: [], tiles, to: { size, root, edge, clock: { lastNative: null } } }))
+    await store.underHead((locked) => locked.append({ from: { size: 0, root: locked.head.root }, entries, nullified: [], tiles, to: { size, root, edge, clock: { lastNative: null } } }))
     const note = signCheckpoint({ origin, size, root }, this.#keys)
     await store.publish({ size, root, note, publishedAt: 0 })
     this.contradicts = true

@@ -36,16 +36,17 @@ export function ruleBreaker({ random }: World, oracle: Oracle, leaves: readonly 
 export async function plant(site: Site): Promise<void> {
   const { world, database: { store } } = site
   const oracle: Oracle = site.oracle
-  await store.underHead(async ({ head, history, append }) => {
+  await store.underHead(async (locked) => {
+    const { head } = locked
     await oracle.look()
     const leaf = ruleBreaker(world, oracle, await store.leaves(0, head.size))
     if (leaf === null) return
     const plan = planReplay([leaf])
-    const { rows, growth, state, verdicts } = replay(head, plan, chainsFromRows(await history(plan.dids, 0)), [null])
+    const { rows, growth, state, verdicts } = replay(head, plan, chainsFromRows(await locked.history(plan.dids, 0)), [null])
     oracle.check(verdicts.has(head.size), `an entry that breaks the rules is not rejected: ${JSON.stringify(rows)}`)
     oracle.planted.add(head.size)
     oracle.saw(`planted ${verdicts.get(head.size)?.code}`)
-    await append({ from: head, entries: rows, nullified: [], tiles: growth.tiles, to: { size: state.edge.size, root: growth.root, ...state } })
+    await locked.append({ from: head, entries: rows, nullified: [], tiles: growth.tiles, to: { size: state.edge.size, root: growth.root, ...state } })
   })
 }
 

@@ -86,7 +86,7 @@ export class Web {
   reach(from: string, life: Life): Reach {
     const fetch: Reach['fetch'] = async (url) => {
       await life.go()
-      const { hostname, pathname } = new URL(String(url))
+      const { hostname, pathname } = new URL(url instanceof Request ? url.url : url)
       const answer = await this.#get(from, hostname, pathname)
       await life.go()
       if (answer === null) throw new Error('no answer')
