@@ -89,6 +89,7 @@ export function openCosigner({ dataDir, name, freshName, origin, logKeys, tiles,
     folder[Symbol.dispose]()
     throw new WitnessError(`the cosigner in ${path} is ${keys[0]?.name}, and this program applies the rules of keys whose names end in ${RULES_NAME}: it needs a data folder of its own`)
   }
+  let known = logKeys
   let witness = folder.witnessOf(logKeys)
   let waiting = 0
   let fault: string | null = null
@@ -102,6 +103,8 @@ export function openCosigner({ dataDir, name, freshName, origin, logKeys, tiles,
     if (halted || ended !== null) throw new WitnessRefusal('NO_MORE')
   }
   const isOwn = ({ name, id }: NoteSignature): boolean => keys.some((key) => key.name === name && key.id === id)
+
+  const isOfLog = ({ name, id }: NoteSignature): boolean => known.some((key) => key.name === name && key.id === id)
 
   async function addCheckpoint(body: string, verifying: Verifying): Promise<string> {
     checkMay(verifying)
@@ -123,7 +126,8 @@ export function openCosigner({ dataDir, name, freshName, origin, logKeys, tiles,
       const oldSize = last?.size ?? 0
       const proof = await readProof(tiles, consistencyPlan(oldSize, checkpoint.size), checkpoint.size)
       const { text, signatures } = parseNote(note)
-      const signing = signatures.filter(({ name }) => name === origin)
+      // Others may have added lines in the log's name.
+      const signing = known.flatMap((key) => signatures.find(({ name, id }) => key.name === name && key.id === id) ?? [])
       try {
         witness.addCheckpoint(formatAddCheckpoint({ oldSize, proof, note: { text, signatures: signing } }))
         return
@@ -152,9 +156,12 @@ export function openCosigner({ dataDir, name, freshName, origin, logKeys, tiles,
       const last = state.latest(origin)
       const { text, signatures } = parseNote(signed.note)
       const own = last !== null && last.size === signed.checkpoint.size ? parseNote(last.note).signatures.filter(isOwn) : []
-      return formatNote({ text, signatures: [...signatures.filter((signature) => !isOwn(signature)).slice(0, MAX_NOTE_SIGNATURES - own.length), ...own] })
+      // Where there are too many, never the log's: it comes first.
+      const others = signatures.filter((signature) => !isOwn(signature)).sort((a, b) => Number(isOfLog(b)) - Number(isOfLog(a)))
+      return formatNote({ text, signatures: [...others.slice(0, MAX_NOTE_SIGNATURES - own.length), ...own] })
     },
     setLogKeys(keys) {
+      known = keys
       witness = folder.witnessOf(keys)
     },
     before(app, verifying) {

@@ -370,15 +370,18 @@ function endOfTimes({ lines }: Page, after: number, now: number): number {
 // As many pages as fit in a transaction.
 async function* inBatches(pages: AsyncIterable<ShownBatch>): AsyncGenerator<ShownBatch> {
   let lines: ShownLine[] = []
+  let length = 0
   let cursor: ShownBatch['cursor'] = null
   let failure: { readonly reason: unknown } | null = null
   try {
     for await (const page of pages) {
       lines.push(...page.lines)
+      length += page.lines.reduce((sum, { line }) => sum + line.length, 0)
       cursor = page.cursor
-      if (lines.length + MIRROR_LIMITS.pageLines <= MIRROR_LIMITS.batchEntries) continue
+      if (lines.length + MIRROR_LIMITS.pageLines <= MIRROR_LIMITS.batchEntries && length < MIRROR_LIMITS.batchBytes) continue
       yield { lines, cursor }
       lines = []
+      length = 0
       cursor = null
     }
   } catch (reason) {

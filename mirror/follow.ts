@@ -16,7 +16,7 @@ import type { CheckpointFrame, EntriesFrame } from '../src/core/frame.ts'
 import { grow } from '../src/core/growth.ts'
 import { openCheckpoint, type Checkpoint } from '../src/core/tlog/checkpoint.ts'
 import { EMPTY_ROOT, HASH_BYTES } from '../src/core/tlog/hash.ts'
-import { formatVerifierKey, parseNote, type VerifierKey } from '../src/core/tlog/note.ts'
+import { formatSignatureLine, formatVerifierKey, parseNote, type VerifierKey } from '../src/core/tlog/note.ts'
 import type { Clock, LogLine } from '../src/log/ports.ts'
 import type { Store } from '../src/storage/store.ts'
 import { Growing } from '../src/storage/tip.ts'
@@ -303,9 +303,10 @@ export class Following {
     if (checkpoint.size > head.size || (checkpoint.size === head.size && !bytesEqual(head.root, checkpoint.root))) throw new Error('a checkpoint was about to be published whose tree is not held')
     const known = await store.publication()
     if (known !== null && known.size > checkpoint.size) return
-    // Of one tree, the note with more signatures of others.
-    const signatures = (note: string): number => parseNote(note).signatures.filter((signature) => cosigner?.isOwn(signature) !== true).length
-    const isLess = known !== null && known.size === checkpoint.size && signatures(signed.note) < signatures(known.note)
+    // Of one tree, the note that is shown now, unless it adds nothing to the one that is known: how many signatures there are says nothing of their worth.
+    const linesOf = (note: string): readonly string[] => parseNote(note).signatures.filter((signature) => cosigner?.isOwn(signature) !== true).map(formatSignatureLine)
+    const before = known !== null && known.size === checkpoint.size ? linesOf(known.note) : []
+    const isLess = known !== null && linesOf(signed.note).every((line) => before.includes(line))
     const best = isLess ? known.note : signed.note
     const note = cosigner === null ? best : await this.#cosign(cosigner, { checkpoint, note: best })
     if (known?.note === note) return

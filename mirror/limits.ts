@@ -3,7 +3,7 @@
 export const MIRROR_LIMITS = {
   /** Entries that are replayed and written in one transaction. */
   batchEntries: 4_096,
-  /** Bytes of entries after which a transaction takes no more. */
+  /** Bytes of entries, or of a notary's lines, after which a transaction takes no more. */
   batchBytes: 16_777_216,
   /** Bundles that are asked for before they are needed. */
   bundlesAhead: 24,
@@ -51,7 +51,7 @@ export const MIRROR_LIMITS = {
   alarms: 100,
   /** Rejected entries for which evidence is looked for at one checkpoint. */
   rejectedEvidence: 100,
-  /** Lines that a notary asks for in one page of the export. */
+  /** Lines that a notary asks for in one page of the export, and the most that it reads. */
   pageLines: 1_000,
   /** Longest page that is read, in bytes. */
   pageBytes: 67_108_864,
@@ -75,6 +75,8 @@ export const MIRROR_LIMITS = {
   pollPlainMs: 5_000,
   /** Lines of the stream that wait to be taken; with more the stream is read no faster. */
   streamAheadLines: 4_096,
+  /** The same in UTF-16 units. */
+  streamAheadLength: 8_388_608,
   /** How often an identity is compared with the upstream's audit log where nothing asks for it, in milliseconds. */
   sampleMs: 10_000,
   /** The newest entries, of which every other of these identities is. */
@@ -85,6 +87,8 @@ export const MIRROR_LIMITS = {
   checksWaiting: 10_000,
   /** Longest audit log that is read, in bytes. */
   auditBytes: 16_777_216,
+  /** Most operations in one: more cannot be compared. */
+  auditLines: 10_000,
   /** Longest audit log of a divergent identity that is kept, in bytes. */
   theirsBytes: 65_536,
   /** Divergent identities that are kept, those that agree again included. */

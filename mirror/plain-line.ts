@@ -10,6 +10,7 @@ import { DirectoryError, verdictOf } from '../src/core/errors.ts'
 import { isDid } from '../src/core/plc/did.ts'
 import { parseOperation } from '../src/core/plc/operation.ts'
 import { parseRecord, type LedgerRecord } from '../src/core/plc/records.ts'
+import { MIRROR_LIMITS } from './limits.ts'
 
 /** A line that was shown. */
 export interface ShownLine {
@@ -38,11 +39,12 @@ export function readLine(line: string | Uint8Array): ShownLine | null {
   return readWrongLine(line, new Map(typeof json === 'object' && json !== null ? Object.entries(json) : []), wrong)
 }
 
-/** Reads an audit log. Throws MALFORMED_JSON or MALFORMED_RECORD where it is no JSON array. */
+/** Reads an audit log. Throws MALFORMED_JSON or MALFORMED_RECORD where it is no JSON array, or one that is too long or nested too deeply. */
 export function readAuditLog(text: string): ShownLine[] {
   const json = parseJson(text)
   if (!Array.isArray(json)) throw new DirectoryError('MALFORMED_RECORD', 'not an array')
-  return json.map((element) => readLine(JSON.stringify(element))).filter((line) => line !== null)
+  if (json.length > MIRROR_LIMITS.auditLines) throw new DirectoryError('MALFORMED_RECORD', `${json.length} operations`)
+  return json.map((element) => readLine(jsonOf(element) ?? fail())).filter((line) => line !== null)
 }
 
 /** What a line about this operation is about. */
@@ -56,15 +58,29 @@ function readWrongLine(line: string | Uint8Array, members: ReadonlyMap<string, u
   if (typeof type === 'string' && type !== 'sequenced_op') return null
   const { value: record } = verdictOf(() => parseRecord({ ...Object.fromEntries(members), cid: parseOperation(fromJson(operation ?? null)).cid }))
   const named = typeof did === 'string' && isDid(did) ? did : ''
+  const operationText = operation === undefined ? null : jsonOf(operation)
   return {
     line,
-    key: record !== null ? keyOf(record) : operation === undefined ? `line ${digestOf(line)}` : `operation ${named} ${digestOf(JSON.stringify(operation))}`,
+    key: record !== null ? keyOf(record) : operationText === null ? `line ${digestOf(line)}` : `operation ${named} ${digestOf(operationText)}`,
     record,
     verdict,
     did: named,
     number: typeof seq === 'number' && Number.isSafeInteger(seq) && seq > 0 ? seq : null,
     time: typeof createdAt === 'string' ? verdictOf(() => parseTimestamp(createdAt)).value : null,
   }
+}
+
+// The same text for the same value, wherever it is shown; null where it is nested deeper than JSON can be written.
+function jsonOf(value: unknown): string | null {
+  try {
+    return JSON.stringify(value)
+  } catch {
+    return null
+  }
+}
+
+function fail(): never {
+  throw new DirectoryError('MALFORMED_RECORD', 'nested too deeply')
 }
 
 function digestOf(line: string | Uint8Array): string {

@@ -1,6 +1,7 @@
 // Asking a plain did:plc directory, politely: so many requests in a minute and no more, and none while it asks to be left
 // alone. spec/mirror.md#reading-a-plain-directory
 
+import { MismatchError } from '../src/client/mismatch.ts'
 import { exportStream } from '../src/client/stream-client.ts'
 import { request, ServerError } from '../src/client/request.ts'
 import { utf8Decode } from '../src/core/encoding/text.ts'
@@ -42,10 +43,11 @@ export class PlainUpstream {
     this.heardAt = clock.now()
   }
 
-  /** A page of the export. Throws as `request`. */
+  /** A page of the export. Throws as `request`, and MismatchError for more lines than were asked for. */
   async page({ numbered, position }: After): Promise<Page> {
     const after = numbered ? String(position) : encodeURIComponent(formatTimestamp(Math.max(0, position)))
     const body = await this.#get(`/export?after=${after}&count=${MIRROR_LIMITS.pageLines}`, MIRROR_LIMITS.pageBytes)
+    checkLines(body)
     const lines = linesOf(body)
     return { lines: lines.map(readLine).filter((line) => line !== null), length: lines.length }
   }
@@ -63,7 +65,7 @@ export class PlainUpstream {
   /** The lines of its stream, in runs of those that came meanwhile. Throws as `exportStream`. */
   async *stream(cursor: number, signal: AbortSignal): AsyncGenerator<readonly ShownLine[]> {
     const over = new AbortController()
-    const held: { waiting: ShownLine[]; failure: { readonly reason: unknown } | null } = { waiting: [], failure: null }
+    const held: { waiting: ShownLine[]; length: number; failure: { readonly reason: unknown } | null } = { waiting: [], length: 0, failure: null }
     let come: () => void = () => undefined
     let taken: () => void = () => undefined
     const read = async (): Promise<void> => {
@@ -71,8 +73,9 @@ export class PlainUpstream {
         this.heardAt = this.#clock.now()
         const line = readLine(message)
         if (line !== null) held.waiting.push(line)
+        held.length += message.length
         come()
-        if (held.waiting.length >= MIRROR_LIMITS.streamAheadLines) await new Promise<void>((resolve) => (taken = resolve))
+        if (held.waiting.length >= MIRROR_LIMITS.streamAheadLines || held.length >= MIRROR_LIMITS.streamAheadLength) await new Promise<void>((resolve) => (taken = resolve))
       }
     }
     read().catch((reason: unknown) => {
@@ -84,6 +87,7 @@ export class PlainUpstream {
         if (held.waiting.length === 0 && held.failure === null) await new Promise<void>((resolve) => (come = resolve))
         const { waiting, failure } = held
         held.waiting = []
+        held.length = 0
         if (waiting.length > 0) yield waiting
         else if (failure !== null) throw failure.reason
         taken()
@@ -109,6 +113,16 @@ export class PlainUpstream {
       throw error
     }
   }
+}
+
+// Counted before anything is made of them. The last one may lack its end.
+function checkLines(body: Uint8Array): void {
+  let count = 0
+  for (let start = 0; start < body.length && count <= MIRROR_LIMITS.pageLines; count++) {
+    const end = body.indexOf(NEWLINE, start)
+    start = end < 0 ? body.length : end + 1
+  }
+  if (count > MIRROR_LIMITS.pageLines) throw new MismatchError(`its page has more than the ${MIRROR_LIMITS.pageLines} lines that were asked for`, {})
 }
 
 // A line that is no UTF-8 does not spoil the others.

@@ -18,22 +18,22 @@ export interface Looking {
   onTrouble(url: string, error: Error): void
 }
 
-/** Begins to listen. `now` is the time of day, milliseconds since 1970. */
-export function watchSight(tell: (sight: Sight) => void, now: () => number = Date.now): Looking {
-  let seen = now()
+/** Begins to listen. `now` is the time of day, milliseconds since 1970, `elapsed` milliseconds that never go back: a clock that is set hides nothing. */
+export function watchSight(tell: (sight: Sight) => void, now: () => number = Date.now, elapsed: () => number = () => performance.now()): Looking {
+  let seen = { at: now(), elapsed: elapsed() }
   let blind = false
   return {
     onLook() {
-      const since = seen
-      seen = now()
+      const since = seen.elapsed
+      seen = { at: now(), elapsed: elapsed() }
       if (!blind) return
       blind = false
-      tell({ type: 'sighted', words: `the log can be looked at again, after ${describeDuration(seen - since)}: what happened meanwhile comes now, none of it is left out` })
+      tell({ type: 'sighted', words: `the log can be looked at again, after ${describeDuration(seen.elapsed - since)}: what happened meanwhile comes now, none of it is left out` })
     },
     onTrouble(url, error) {
-      if (blind || now() - seen < BLIND_MS) return
+      if (blind || elapsed() - seen.elapsed < BLIND_MS) return
       blind = true
-      tell({ type: 'blind', words: `not able to look since ${formatTimestamp(seen)}, and trying on: ${url}: ${error.message}` })
+      tell({ type: 'blind', words: `not able to look since ${formatTimestamp(seen.at)}, and trying on: ${url}: ${error.message}` })
     },
   }
 }

@@ -13,7 +13,7 @@ import { print, say } from './terminal.ts'
 
 /** The command. */
 export function mapCommand(): Command {
-  return new Command('map').description('The map of newest states, beside the log.').addCommand(rebuildCommand())
+  return new Command('map').description('The map of newest states, beside the log.').addHelpText('after', '\nExample:\n  $ stele map rebuild --data ./data').addCommand(rebuildCommand())
 }
 
 function rebuildCommand(): Command {

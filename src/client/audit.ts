@@ -6,10 +6,11 @@ import { parseRecord, type LedgerRecord } from '../core/plc/records.ts'
 import { findSigner } from '../core/plc/signature.ts'
 import { parseJson } from './json.ts'
 
-/** The records in an audit log's JSON. Throws MALFORMED_JSON, MALFORMED_RECORD and what `parseRecord` throws. */
-export function parseAuditLog(text: string): LedgerRecord[] {
+/** The records in an audit log's JSON, `most` at most. Throws MALFORMED_JSON, MALFORMED_RECORD and what `parseRecord` throws. */
+export function parseAuditLog(text: string, most = Infinity): LedgerRecord[] {
   const json = parseJson(text)
   if (!Array.isArray(json)) throw new DirectoryError('MALFORMED_RECORD', 'not an array')
+  if (json.length > most) throw new DirectoryError('MALFORMED_RECORD', `${json.length} operations`)
   return json.map(parseRecord)
 }
 

@@ -30,6 +30,7 @@ export function fileCheckpoints(folder: string): CheckpointStore {
       await handle.close()
     }
     await rename(draft, join(folder, file))
+    await syncFolder(folder)
   }
 
   async function read(file: string): Promise<string | null> {
@@ -60,6 +61,13 @@ export function evidenceFile(folder: string, log: string): string {
 }
 
 let draftNumber = 0
+
+// The name of a new file is durable once its folder is; not every system can do that.
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r').catch(() => null)
+  await handle?.sync().catch(() => undefined)
+  await handle?.close()
+}
 
 function evidenceName(log: string): string {
   return `${nameOf(log)}.evidence`

@@ -508,8 +508,10 @@ class Follower {
     if (size < before) return
     if (size > before) this.#retryMs = FOLLOW_LIMITS.firstRetryMs
     this.#position = { ...this.#position, note }
-    const [key] = this.#position.keys
-    if (key !== undefined) await this.#options.checkpoints?.keep(formatVerifierKey(key), size, note)
+    const { checkpoints } = this.#options
+    // By the names of those keys alone that signed it: a log may have gone over to another.
+    const signed = checkpoints === undefined ? [] : openByAnyKey(note, this.#position.keys).verified
+    for (const name of new Set(signed.map(({ key }) => formatVerifierKey(key)))) await checkpoints?.keep(name, size, note)
     if (performance.now() - this.#keptAt > FOLLOW_LIMITS.keepMs) await this.keep()
   }
 

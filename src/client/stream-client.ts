@@ -71,6 +71,9 @@ export async function* exportStream(baseUrl: string, cursor: number | null, opti
 
 const DEFAULT_BUFFER_BYTES = 4_194_304
 
+/** Fewer than any message of either protocol has. */
+const LEAST_BYTES = 64
+
 interface Message {
   readonly data: unknown
   readonly send: (text: string) => void
@@ -93,7 +96,8 @@ async function* messages(url: string, options: StreamOptions & { readonly maxByt
     if (end !== null) return
     waiting.push(data)
     bytes += sizeOf(data)
-    if (bytes > maxBytes) {
+    // Empty ones take room, too.
+    if (bytes > maxBytes || waiting.length > maxBytes / LEAST_BYTES) {
       end = new StreamClosedError(1000, 'ConsumerTooSlow')
       socket.close()
     }

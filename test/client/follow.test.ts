@@ -7,6 +7,7 @@ import { encodeEntry } from '../../src/core/entry.ts'
 import { formatEvidence, verifyEvidence } from '../../src/core/evidence.ts'
 import { operationValue, type Operation } from '../../src/core/plc/operation.ts'
 import { signOperation } from '../../src/core/plc/signature.ts'
+import { openCheckpoint } from '../../src/core/tlog/checkpoint.ts'
 import { signKeyStatement } from '../../src/core/tlog/key-statement.ts'
 import { formatVerifierKey, KEY_TYPES, makeSigningKey } from '../../src/core/tlog/note.ts'
 import { fields, person, signer, type Person } from '../support/people.ts'
@@ -144,9 +145,9 @@ describe('a follower of every entry', () => {
     const { log, front } = await serve(identityLeaves(5))
     const [next, stranger] = [8, 9].map((seed) => makeSigningKey(LOG_KEY.name, KEY_TYPES.ed25519, new Uint8Array(32).fill(seed + 50)))
     if (next === undefined || stranger === undefined) throw new Error('two keys')
-    const cursor = memoryCursor()
+    const [cursor, checkpoints] = [memoryCursor(), memoryCheckpoints()]
     const troubles: string[] = []
-    const taken = await take({ urls: [front.url], keys: [LOG_KEY], cursor, onTrouble: (_url, { message }) => troubles.push(message) }, 10, async (_one, count) => {
+    const taken = await take({ urls: [front.url], keys: [LOG_KEY], cursor, checkpoints, onTrouble: (_url, { message }) => troubles.push(message) }, 10, async (_one, count) => {
       if (count !== 5) return
       await log.append(identityLeaves(10).slice(5))
       await log.publish([stranger])
@@ -158,6 +159,10 @@ describe('a follower of every entry', () => {
     expect(indices(taken)).toEqual(upTo(10))
     expect(new Set(troubles)).toEqual(new Set(['No signature by a known key']))
     expect(keysOfCursor((await cursor.read()) ?? '').map(formatVerifierKey)).toEqual([LOG_KEY, next].map(formatVerifierKey))
+    // What a key did not sign is not kept in its name, where nobody could open it.
+    const newest = await Promise.all([LOG_KEY, next].map(async (key) => openCheckpoint((await checkpoints.newest(formatVerifierKey(key))) ?? '', [key]).checkpoint.size))
+    expect(newest).toEqual([5, 10])
+    expect(indices(await take({ urls: [front.url], keys: [LOG_KEY], cursor: memoryCursor(await cursor.read()), checkpoints }, 1))).toEqual([9])
     // The next start knows it from the cursor alone.
     expect(indices(await take({ urls: [front.url], keys: [LOG_KEY], cursor }, 1))).toEqual([9])
   })

@@ -76,6 +76,20 @@ describe('a client of a server that', () => {
     expect(taken).toBeLessThan(1_200)
   }, 60_000)
 
+  it('sends messages of no length at all is cut off while nobody reads', async () => {
+    const closed = new Promise<void>((resolve) => {
+      behave = (socket) => {
+        socket.on('close', () => resolve())
+        socket.send(encodeFrame(FRAME))
+        for (let i = 0; i < 40_000; i++) socket.send('')
+      }
+    })
+    const stream = logStream(url, 0, { bufferBytes: 2_000 })
+    await stream.next()
+    await closed
+    await expect(stream.next()).rejects.toBeInstanceOf(Error)
+  }, 60_000)
+
   it('sends no frame is no longer read', async () => {
     for (const message of ['text', Buffer.from([1, 2, 3])]) {
       behave = (socket) => socket.send(message)

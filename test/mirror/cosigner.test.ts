@@ -9,7 +9,7 @@ import { tilesOf } from '../../mirror/follow.ts'
 import { readProof } from '../../src/client/log-client.ts'
 import { verifyEvidence } from '../../src/core/evidence.ts'
 import { signCheckpoint, type Checkpoint } from '../../src/core/tlog/checkpoint.ts'
-import { KEY_TYPES, makeSigningKey, parseNote, parseVerifierKey, verifyNote, type VerifierKey } from '../../src/core/tlog/note.ts'
+import { formatNote, KEY_TYPES, makeSigningKey, parseNote, parseVerifierKey, verifyNote, type NoteSignature, type VerifierKey } from '../../src/core/tlog/note.ts'
 import { consistencyPlan } from '../../src/core/tlog/proof.ts'
 import { formatAddCheckpoint } from '../../src/core/tlog/witness-request.ts'
 import { memoryStore } from '../../src/storage/memory.ts'
@@ -184,6 +184,39 @@ describe('a mirror that cosigns', () => {
   })
 })
 
+describe('a mirror whose upstream adds signature lines that nobody knows', () => {
+  const junk = Array.from({ length: 99 }, (_, i) => ({ name: i % 2 === 0 ? LOG_KEY.name : 'nobody.test/w', id: (0x10000000 + i).toString(16), signature: new Uint8Array(72).fill(i) }))
+
+  it('serves a checkpoint that the log has signed, though there is no room for all of them', async () => {
+    await using upstream = await serveLog(LEAVES.slice(0, BEFORE))
+    await using front = await openFront(upstream)
+    front.answer = (path, body) => (path === '/checkpoint' ? Buffer.from(withLines(body.toString(), junk, [])) : body)
+    front.streams = false
+    await using mirror = await openMirror([front], COSIGN)
+    await mirror.reaches(BEFORE)
+    const note = parseNote((await mirror.get('/checkpoint')).text)
+    expect(note.signatures).toHaveLength(100)
+    expect(verifyNote(note, [LOG_KEY, ...(await keysOf(mirror))])).toHaveLength(3)
+  })
+
+  it('lets go of them with the next cosignature that is shown', async () => {
+    await using upstream = await serveLog(LEAVES.slice(0, BEFORE))
+    await using front = await openFront(upstream)
+    const [cosignature] = junk.slice(1)
+    if (cosignature === undefined) throw new Error('one')
+    let shown = (note: string): string => withLines(note, [], junk.slice(0, 20))
+    front.answer = (path, body) => (path === '/checkpoint' ? Buffer.from(shown(body.toString())) : body)
+    front.streams = false
+    await using mirror = await openMirror([front])
+    await mirror.reaches(BEFORE)
+    expect(parseNote((await mirror.get('/checkpoint')).text).signatures).toHaveLength(21)
+    shown = (note) => withLines(note, [], [{ ...cosignature, signature: new Uint8Array(72).fill(200) }])
+    await until(async () => parseNote((await mirror.get('/checkpoint')).text).signatures.length === 2, () => 'the newer note is shown')
+    shown = (note) => note
+    await until(async () => parseNote((await mirror.get('/checkpoint')).text).signatures.length === 2, () => 'what adds nothing takes nothing away')
+  })
+})
+
 describe('the cosigner of a mirror', () => {
   it('serves without its cosignature, and health says why, where its clock stands before the last one; and again when it is right', async () => {
     const dataDir = mkdtempSync(join(tmpdir(), 'stele-cosigner-'))
@@ -214,6 +247,11 @@ describe('the cosigner of a mirror', () => {
     rmSync(dataDir, { recursive: true })
   })
 })
+
+function withLines(text: string, before: readonly NoteSignature[], after: readonly NoteSignature[]): string {
+  const note = parseNote(text)
+  return formatNote({ ...note, signatures: [...before, ...note.signatures, ...after] })
+}
 
 async function get(server: { readonly url: string }, path: string): Promise<{ readonly status: number; readonly text: string }> {
   const response = await fetch(server.url + path)

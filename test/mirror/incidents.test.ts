@@ -30,7 +30,7 @@ async function rotate({ store }: ServedLog, signers: readonly (typeof LOG_KEY)[]
   await store.setSigner('a guard', { guardId: 'a guard', vkeys, ...statement })
 }
 
-describe('a log that changes its key', () => {
+describe.concurrent('a log that changes its key', () => {
   it('with a statement that the known key has signed: the mirror goes on, shows the new key, and cosigns under it', async () => {
     await using upstream = await serveLog(LEAVES.slice(0, 20))
     await using mirror = await openMirror([upstream], { cosign: { name: 'mirror.test/one' } })
@@ -68,7 +68,7 @@ describe('a log that changes its key', () => {
   )
 })
 
-describe('an upstream that moves', () => {
+describe.concurrent('an upstream that moves', () => {
   it.each<[string, (path: string) => Buffer | null]>([
     ['to nothing: 404 everywhere', () => null],
     ['and leaves a page for people behind', () => Buffer.from('<html>we have moved</html>')],
@@ -92,7 +92,7 @@ describe('an upstream that moves', () => {
   })
 })
 
-describe('a store that fails', () => {
+describe.concurrent('a store that fails', () => {
   it.each([['a full disk', 'could not extend file "base/5/16384": No space left on device'], ['a connection that is lost', 'Connection terminated unexpectedly']])(
     '%s: nothing that is served is wrong, health says why, and it goes on by itself', async (_name, words) => {
       await using upstream = await serveLog(LEAVES.slice(0, 20))
@@ -142,7 +142,7 @@ describe('a store that fails', () => {
   })
 })
 
-describe('figures of a mirror', () => {
+describe.concurrent('figures of a mirror', () => {
   it('are on a port of their own where it is given one', async () => {
     await using upstream = await serveLog(LEAVES.slice(0, 20))
     await using mirror = await openMirror([upstream], { metricsPort: 0 })

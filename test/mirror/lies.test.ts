@@ -80,7 +80,7 @@ const flipped = (body: Buffer, at: number): Buffer => {
 
 const otherRoot = (size: number, keys = [LOG_KEY]): Buffer => Buffer.from(signCheckpoint({ origin: LOG_KEY.name, size, root: new Uint8Array(32).fill(5) }, keys))
 
-describe('an upstream whose answers are wrong', () => {
+describe.concurrent('an upstream whose answers are wrong', () => {
   it.each<[string, RegExp, Front['answer']]>([
     ['a byte flipped in an operation', /does not hold the entries/, (path, body) => (path.startsWith('/tile/entries/001') ? flipped(body, body.length - 100) : body)],
     ['a bundle that is none', /does not hold the entries/, (path, body) => (path.startsWith('/tile/entries/001') ? body.subarray(0, -1) : body)],
@@ -145,7 +145,7 @@ const entriesOf = (change: (frame: EntriesFrame) => EntriesFrame): Front['frame'
   return [Buffer.from(encodeFrame(frame.type === 'entries' ? change(frame) : frame))]
 }
 
-describe('an upstream whose stream is wrong', () => {
+describe.concurrent('an upstream whose stream is wrong', () => {
   it.each<[string, Front['frame']]>([
     ['a byte flipped in an operation', entriesOf((frame) => ({ ...frame, entries: frame.entries.map((entry, i) => (i === 3 ? Uint8Array.from(flipped(Buffer.from(entry), 50)) : entry)) }))],
     ['an entry twice', entriesOf((frame) => ({ ...frame, entries: frame.entries.flatMap((entry, i) => (i === 3 ? [entry, entry] : [entry])) }))],
@@ -188,7 +188,7 @@ describe('an upstream whose stream is wrong', () => {
   })
 })
 
-describe('a log that contradicts itself', () => {
+describe.concurrent('a log that contradicts itself', () => {
   it('by two checkpoints of one size: following ends for good, with evidence', async () => {
     await using scene = await openScene()
     const { front, mirror } = scene
@@ -223,7 +223,7 @@ const at = (who: { readonly did: string }, operation: Operation, hours: number, 
   encodeEntry({ did: who.did, createdAt: FIRST_MS + 3_600_000 * (1 + hours), operation, source })
 const unsigned = (operation: Operation): Operation => parseOperation(new Map([...operation.value, ['sig', 'A'.repeat(86)]]))
 
-describe('a log with entries that break its rules', () => {
+describe.concurrent('a log with entries that break its rules', () => {
   it.each<[string, string, readonly Uint8Array[]]>([
     ['a bad signature', 'INVALID_SIGNATURE', [at(alice, alice.genesis, 0), at(alice, unsigned(alice.update(alice.genesis, { key: 0 })), 1)]],
     ['bytes that are no entry', 'MALFORMED_ENTRY', [Uint8Array.of(1, 2, 3)]],
@@ -252,7 +252,7 @@ describe('a log with entries that break its rules', () => {
   })
 })
 
-describe('a mirror that is told which key to believe', () => {
+describe.concurrent('a mirror that is told which key to believe', () => {
   it('is not started on another log, and never takes another for its own', async () => {
     await using scene = await openScene()
     const stranger = makeSigningKey('another.test/log', KEY_TYPES.ed25519, new Uint8Array(32).fill(4))

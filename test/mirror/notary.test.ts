@@ -62,7 +62,7 @@ async function divergence(notary: TestNotary, did: string, open: boolean): Promi
   return found ?? {}
 }
 
-describe('a notary', () => {
+describe.concurrent('a notary', () => {
   it('makes of pages, and of the stream after them, a log that verifies, of which every entry says where it came from', async () => {
     await using upstream = await openPlain()
     upstream.showAll(ledger(2_500, 3))
@@ -163,7 +163,7 @@ describe('a notary', () => {
   })
 })
 
-describe('the order in which an upstream shows operations', () => {
+describe.concurrent('the order in which an upstream shows operations', () => {
   it('may have gaps, and what fills one later is found', async () => {
     await using upstream = await openPlain()
     const [one, two, three, late] = residents(4)
@@ -315,7 +315,7 @@ describe('the order in which an upstream shows operations', () => {
   })
 })
 
-describe('what an upstream shows and should not', () => {
+describe.concurrent('what an upstream shows and should not', () => {
   const alice = person('alice')
   const bob = person('bob')
 
@@ -441,7 +441,7 @@ describe('what an upstream shows and should not', () => {
   })
 })
 
-describe('an operation that vanishes from the upstream', () => {
+describe.concurrent('an operation that vanishes from the upstream', () => {
   const alice = person('alice')
 
   it('stays here; the identity is divergent, both views are shown, until they agree again', async () => {

@@ -1,6 +1,11 @@
 // Asking a plain directory politely.
 
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
 import { describe, expect, it } from 'vitest'
+import { WebSocketServer } from 'ws'
+import { MIRROR_LIMITS } from '../../mirror/limits.ts'
+import { readAuditLog, readLine } from '../../mirror/plain-line.ts'
 import { PlainUpstream } from '../../mirror/plain-upstream.ts'
 import { person } from '../support/people.ts'
 import { openPlain } from '../support/plain-upstream.ts'
@@ -50,5 +55,54 @@ describe('a plain upstream', () => {
     directory.show(did, genesis)
     const { lines, length } = await new PlainUpstream(directory.url, 0, jumpingClock(), new AbortController().signal).page({ numbered: true, position: 0 })
     expect([length, lines.map(({ verdict, number }) => [verdict?.code, number])]).toEqual([2, [['MALFORMED_TEXT', null], [undefined, 2]]])
+  })
+
+  it('is not believed to have pages of more lines than were asked for', async () => {
+    await using directory = await openPlain()
+    const upstream = new PlainUpstream(directory.url, 0, jumpingClock(), new AbortController().signal)
+    const pageOf = (count: number): Promise<unknown> => {
+      directory.page = () => Array.from({ length: count }, () => '1')
+      return upstream.page({ numbered: true, position: 0 })
+    }
+    await expect(pageOf(MIRROR_LIMITS.pageLines)).resolves.toMatchObject({ length: MIRROR_LIMITS.pageLines })
+    await expect(pageOf(MIRROR_LIMITS.pageLines + 1)).rejects.toThrow('more than the 1000 lines that were asked for')
+  })
+
+  it('fills no memory with its stream while nobody takes what came', async () => {
+    const server = new WebSocketServer({ port: 0, host: '127.0.0.1' })
+    const closed = new Promise<void>((resolve) => {
+      server.on('connection', (socket) => {
+        socket.on('close', () => resolve())
+        for (let i = 0; i < 64; i++) socket.send('x'.repeat(MIRROR_LIMITS.streamAheadLength / 16))
+      })
+    })
+    await once(server, 'listening')
+    const { signal } = new AbortController()
+    const upstream = new PlainUpstream(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, 0, jumpingClock(), signal)
+    const stream = upstream.stream(0, signal)
+    let taken = ((await stream.next()).value ?? []).length
+    await closed
+    const rest = async (): Promise<void> => {
+      for (;;) taken += ((await stream.next()).value ?? []).length
+    }
+    await expect(rest()).rejects.toMatchObject({ reason: 'ConsumerTooSlow' })
+    expect(taken).toBeLessThan(40)
+    server.close()
+  }, 60_000)
+})
+
+describe('a line of a plain upstream', () => {
+  const deep = `${'['.repeat(20_000)}${']'.repeat(20_000)}`
+
+  it('is set aside however deep it is nested, and a whole audit log like that cannot be read', () => {
+    const { verdict, did, key } = readLine(`{"did":"${person('alice').did}","operation":${deep}}`) ?? {}
+    expect([verdict?.code, did]).toEqual(['MALFORMED_RECORD', person('alice').did])
+    expect(key).toMatch(/^line [0-9a-f]{64}$/)
+    expect(() => readAuditLog(`[{"operation":${deep}}]`)).toThrow('nested too deeply')
+  })
+
+  it('is one of so many in an audit log and no more', () => {
+    expect(readAuditLog(`[${Array.from({ length: MIRROR_LIMITS.auditLines }, () => '0').join()}]`)).toHaveLength(MIRROR_LIMITS.auditLines)
+    expect(() => readAuditLog(`[${Array.from({ length: MIRROR_LIMITS.auditLines + 1 }, () => '0').join()}]`)).toThrow('10001 operations')
   })
 })
