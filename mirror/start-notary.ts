@@ -20,7 +20,6 @@ import { chooseBackEnds } from '../src/native/self-test.ts'
 import { createVerifier } from '../src/native/verifier.ts'
 import { clientKey } from '../src/net/client-address.ts'
 import { Throttle } from '../src/net/throttle.ts'
-import { keepMap } from '../src/mapping.ts'
 import { openStorage } from '../src/open-storage.ts'
 import { checkOrigin, newLog, signFor, type Signer } from '../src/signing.ts'
 import { logOfDataFolder, readKeys, stateFiles } from '../src/state-files.ts'
@@ -77,7 +76,6 @@ export async function startNotary(config: NotaryConfig, { log = openLogLines(con
   const signer = await openSigner(store, config, log)
   const watched = watch(config)
   const { tip, origin, vkeys, ended, witnesses } = await signFor(stack, store, config, signer, watched.observer, log)
-  const map = config.map ? keepMap(stack, store, config, { tip, origin }, log) : null
   const begun = await beginUpstream(store, config)
   const timeOfDay = (): number => clock.timeOfDay()
   const backEnds = chooseBackEnds()
@@ -113,7 +111,6 @@ export async function startNotary(config: NotaryConfig, { log = openLogLines(con
       faults: () => [...standing.faults(), ...watched.faults(), ...(witnesses?.faults() ?? [])],
       witnesses: () => witnesses?.report() ?? null,
       notary: () => standing.report(),
-      map,
     },
     { clientIpHeader, readRate, writeRate, onRequest: watched.onRequest },
   )

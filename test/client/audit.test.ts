@@ -43,4 +43,8 @@ describe('the text of an audit log', () => {
     expect(() => parseAuditLog('[1]')).toThrow('not an object')
     expect(parseAuditLog('[]')).toEqual([])
   })
+
+  it('is counted before any of it is read, where somebody says how many records there may be', () => {
+    expect(() => parseAuditLog('[0,0,0]', 2)).toThrow('3 operations')
+  })
 })

@@ -1,6 +1,7 @@
 // Asking a plain directory politely.
 
 import { once } from 'node:events'
+import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { describe, expect, it } from 'vitest'
 import { WebSocketServer } from 'ws'
@@ -55,6 +56,18 @@ describe('a plain upstream', () => {
     directory.show(did, genesis)
     const { lines, length } = await new PlainUpstream(directory.url, 0, jumpingClock(), new AbortController().signal).page({ numbered: true, position: 0 })
     expect([length, lines.map(({ verdict, number }) => [verdict?.code, number])]).toEqual([2, [['MALFORMED_TEXT', null], [undefined, 2]]])
+  })
+
+  it('sends nobody elsewhere: what is set aside of its lines is shown to all, and only this machine may reach the other address', async () => {
+    await using inside = await openPlain()
+    const server = createServer((request, response) => response.writeHead(302, { location: `${inside.url}${request.url ?? ''}` }).end()).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const upstream = new PlainUpstream(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, 0, jumpingClock(), new AbortController().signal)
+    await expect(upstream.page({ numbered: true, position: 0 })).rejects.toMatchObject({ name: 'UnreachableError' })
+    await expect(upstream.auditLog(person('alice').did)).rejects.toMatchObject({ name: 'UnreachableError' })
+    expect(inside.asked).toEqual([])
+    server.closeAllConnections()
+    server.close()
   })
 
   it('is not believed to have pages of more lines than were asked for', async () => {
