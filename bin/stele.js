@@ -47,7 +47,7 @@ function keepCompiled() {
     if (!existsSync(base)) mkdirSync(base, 448)
     if (!existsSync(folder)) mkdirSync(folder, 448)
     module.enableCompileCache(folder)
-  } catch (error) {
+  } catch {
     // It is only slower.
   }
 }
