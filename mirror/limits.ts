@@ -51,8 +51,10 @@ export const MIRROR_LIMITS = {
   alarms: 100,
   /** Rejected entries for which evidence is looked for at one checkpoint. */
   rejectedEvidence: 100,
-  /** Lines that a notary asks for in one page of the export, and the most that it reads. */
+  /** Lines that a notary asks for in one page of the export. */
   pageLines: 1_000,
+  /** Most lines that it reads in one: an upstream may repeat what stood in the page before. */
+  pageLinesRead: 2_000,
   /** Longest page that is read, in bytes. */
   pageBytes: 67_108_864,
   /** How long a page or an audit log may take to come, in milliseconds. */

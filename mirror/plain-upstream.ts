@@ -43,7 +43,7 @@ export class PlainUpstream {
     this.heardAt = clock.now()
   }
 
-  /** A page of the export. Throws as `request`, and MismatchError for more lines than were asked for. */
+  /** A page of the export. Throws as `request`, and MismatchError for a page of too many lines. */
   async page({ numbered, position }: After): Promise<Page> {
     const after = numbered ? String(position) : encodeURIComponent(formatTimestamp(Math.max(0, position)))
     const body = await this.#get(`/export?after=${after}&count=${MIRROR_LIMITS.pageLines}`, MIRROR_LIMITS.pageBytes)
@@ -121,11 +121,11 @@ const fetchHere: typeof fetch = (input, init) => fetch(input, { ...init, redirec
 // Counted before anything is made of them. The last one may lack its end.
 function checkLines(body: Uint8Array): void {
   let count = 0
-  for (let start = 0; start < body.length && count <= MIRROR_LIMITS.pageLines; count++) {
+  for (let start = 0; start < body.length && count <= MIRROR_LIMITS.pageLinesRead; count++) {
     const end = body.indexOf(NEWLINE, start)
     start = end < 0 ? body.length : end + 1
   }
-  if (count > MIRROR_LIMITS.pageLines) throw new MismatchError(`its page has more than the ${MIRROR_LIMITS.pageLines} lines that were asked for`, {})
+  if (count > MIRROR_LIMITS.pageLinesRead) throw new MismatchError(`its page has more than ${MIRROR_LIMITS.pageLinesRead} lines, and ${MIRROR_LIMITS.pageLines} were asked for`, {})
 }
 
 // A line that is no UTF-8 does not spoil the others.

@@ -146,7 +146,8 @@ function eventOf(one: Followed, origin: string, commandFor: CommandFor): Event {
   if (one.type === 'rejected') {
     const { code } = one.verdict
     const did = one.entry?.did ?? ''
-    const words = `${where}, said to be of ${did}, breaks a rule (${code}): it changes nothing, and the log should not hold it`
+    const meaning = one.told ? 'by the history that the server tells of it. Ask another server: where that is wrong, the entry counts' : 'it changes nothing, and the log should not hold it'
+    const words = `${where}, said to be of ${did}, breaks a rule (${code}): ${meaning}`
     return { lines: [words], json: renderFollowed(one), facts: { STELE_EVENT: 'rejected', STELE_DID: did, STELE_SEQ: String(index + 1), STELE_WORDS: escapeLine(words) }, id }
   }
   const { chain } = one

@@ -608,7 +608,7 @@ function followedOf(one: Judged, proved: Omit<CoveredEntry, 'index'>): Followed 
   const { index, entry } = one
   return one.verdict === null
     ? { type: 'operation', ...proved, index, entry: one.entry, chain: one.chain, undid: one.undid }
-    : { type: 'rejected', ...proved, index, entry, verdict: one.verdict }
+    : { type: 'rejected', ...proved, index, entry, verdict: one.verdict, told: one.told }
 }
 
 function mentions(leaf: Uint8Array, dids: ReadonlySet<string>): boolean {

@@ -13,7 +13,7 @@ export function renderFollowed(one: Followed): string {
   if (one.type === 'rejected') {
     const { code, message } = one.verdict
     const words = message.slice(0, MAX_WORDS).toWellFormed()
-    return `{"seq":${index + 1},"type":"rejected_entry",${JSON.stringify({ did: entry?.did ?? null, cid: entry?.operation.cid ?? null, code, words }).slice(1, -1)},${checkpoint}}`
+    return `{"seq":${index + 1},"type":"rejected_entry",${JSON.stringify({ did: entry?.did ?? null, cid: entry?.operation.cid ?? null, code, words, told: one.told }).slice(1, -1)},${checkpoint}}`
   }
   const { did, operation, createdAt, source } = one.entry
   const sourced = source === null ? '' : `"source":${JSON.stringify(source)},`

@@ -16,7 +16,7 @@ export { HandleError, parseHandle, resolveHandle, type HandleLookup, type Resolv
 export { formatAuditState, inspectLog, parseAuditState, type AuditState, type InspectOptions, type Inspection, type WitnessFinding } from './inspect.ts'
 export { historyOf, type ReadHistory } from './judge.ts'
 export { readKeyStatement } from './keys.ts'
-export { agreement, followed, indexFollowed, type FollowedLog, type LatestQuestion, type LatestWay, type PlacedOperation, type ShownLatest, type VerifiedAnswer } from './latest.ts'
+export { agreement, followed, indexFollowed, type FollowedLog, type FollowedOperations, type LatestQuestion, type LatestWay, type PlacedOperation, type ShownLatest, type VerifiedAnswer } from './latest.ts'
 export { RESOLVE_LIMITS } from './limits.ts'
 export { followCheckpoint, proveConsistency, proveInclusion, readCheckpoint, readEntry, type ProvedLeaf } from './log-client.ts'
 export { describeDuration, forksOf, obstacleTo, type Fork, type Obstacle } from './recovery.ts'

@@ -36,6 +36,8 @@ export interface Broken {
   /** null where the bytes are no entry. */
   readonly entry: Entry | null
   readonly verdict: DirectoryError
+  /** Whether the identity's history was not read from the log but told by a server, which may have left out what the entry follows. */
+  readonly told: boolean
 }
 
 /** Every record that a server has of an identity, in order; none where it knows none. */
@@ -46,6 +48,8 @@ export class Judge {
   readonly #verify: VerifyAnswers
   readonly #remembers: boolean
   readonly #known = new Map<string, Chain>()
+  /** Those of them whose history a server told. */
+  readonly #told = new Set<string>()
 
   /** `remembers`: whether every entry of an identity that comes at all comes here, so that what is remembered of it is whole. */
   constructor(verify: VerifyAnswers, remembers: boolean) {
@@ -60,13 +64,13 @@ export class Judge {
   async judge(leaves: readonly { readonly index: number; readonly leaf: Uint8Array }[], clock: LogClock | null, read: ReadHistory): Promise<{ readonly judged: readonly Judged[]; readonly clock: LogClock | null }> {
     const decoded = leaves.map(({ leaf }) => verdictOf(() => decodeEntry(leaf)))
     const entries = decoded.flatMap(({ value }) => (value === null ? [] : [value]))
-    const chains = await this.#chainsBefore(entries, read)
+    const { chains, told } = await this.#chainsBefore(entries, read)
     const asked = (await this.#verify(planQuestions(entries, new Map([...chains].map(([did, chain]) => [did, indexed(chain)]))))).values()
     const judged: Judged[] = []
     for (const [position, { index, leaf }] of leaves.entries()) {
       const { value: entry, verdict } = decoded[position] ?? { value: null, verdict: new DirectoryError('MALFORMED_ENTRY') }
       if (entry === null) {
-        judged.push({ index, leaf, entry, verdict })
+        judged.push({ index, leaf, entry, verdict, told: false })
         continue
       }
       const answer = asked.next().value
@@ -76,18 +80,20 @@ export class Judge {
       }
       const outcome = verdictOf(() => apply(chains.get(entry.did) ?? emptyChain(entry.did)))
       if (outcome.value === null) {
-        judged.push({ index, leaf, entry, verdict: outcome.verdict })
+        judged.push({ index, leaf, entry, verdict: outcome.verdict, told: told.has(entry.did) })
+        // The next time somebody else may be asked, who tells the truth.
+        if (told.has(entry.did)) this.#forget(entry.did)
         continue
       }
       judged.push(outcome.value)
       chains.set(entry.did, outcome.value.chain)
-      this.#remember(outcome.value.chain)
+      this.#remember(outcome.value.chain, told.has(entry.did))
       if (clock !== null && entry.source === null) clock = { lastNative: entry.createdAt }
     }
     return { judged, clock }
   }
 
-  async #chainsBefore(entries: readonly Entry[], read: ReadHistory): Promise<Map<string, Chain>> {
+  async #chainsBefore(entries: readonly Entry[], read: ReadHistory): Promise<{ readonly chains: Map<string, Chain>; readonly told: ReadonlySet<string> }> {
     const first = new Map<string, Entry>()
     for (const entry of entries) if (!first.has(entry.did)) first.set(entry.did, entry)
     const chains = new Map<string, Chain>()
@@ -101,17 +107,24 @@ export class Judge {
       const some = missing.slice(at, at + FOLLOW_LIMITS.historiesAtOnce)
       for (const chain of await Promise.all(some.map((entry) => readChainBefore(entry, read, this.#verify)))) chains.set(chain.did, chain)
     }
-    return chains
+    const told = new Set([...missing.map(({ did }) => did), ...[...first.keys()].filter((did) => this.#told.has(did))])
+    return { chains, told }
   }
 
-  #remember(chain: Chain): void {
+  #remember(chain: Chain, told: boolean): void {
     if (!this.#remembers) return
     this.#known.delete(chain.did)
     this.#known.set(chain.did, chain)
+    if (told) this.#told.add(chain.did)
     for (const oldest of this.#known.keys()) {
       if (this.#known.size <= FOLLOW_LIMITS.identities) break
-      this.#known.delete(oldest)
+      this.#forget(oldest)
     }
+  }
+
+  #forget(did: string): void {
+    this.#known.delete(did)
+    this.#told.delete(did)
   }
 }
 

@@ -56,13 +56,21 @@ export interface PlacedOperation {
   readonly index: number
 }
 
+/** What was found of an identity among all entries of a tree of `size`. */
+export interface FollowedOperations {
+  readonly size: number
+  readonly operations: readonly PlacedOperation[]
+  /** Entries that were rejected by a history that a server told (`FollowedRejection.told`): they may be the identity's all the same. Default: none. */
+  readonly doubtful?: readonly PlacedOperation[]
+}
+
 /** Somebody of one's own who has replayed every entry of the log. */
 export interface FollowedLog {
   /**
    * The operations of an identity that replay accepts, nullified ones included, among all entries of a tree of at least `size`; the size of that tree is
    * told, too. Waits a moment where it is not that far; null where it does not get there.
    */
-  operations(did: string, size: number, signal?: AbortSignal): Promise<{ readonly size: number; readonly operations: readonly PlacedOperation[] } | null>
+  operations(did: string, size: number, signal?: AbortSignal): Promise<FollowedOperations | null>
 }
 
 /**
@@ -95,6 +103,8 @@ export function followed(log: FollowedLog): LatestWay {
     for await (const answer of each()) {
       const own = await log.operations(did, sizeOf(answer), signal)
       if (own === null) return `the follower has not read ${sizeOf(answer)} entries yet`
+      const [doubt] = own.doubtful ?? []
+      if (doubt !== undefined) return `whether entry ${doubt.index} is one of the identity depends on the word of the server that was followed`
       const accepted = new Set(own.operations.map(({ cid, index }) => `${index} ${cid}`))
       const refused = placedOperations(answer).find(({ cid, index }) => !accepted.has(`${index} ${cid}`))
       if (refused !== undefined) skip(answer, 'INVALID_HISTORY', `entry ${refused.index} breaks a rule of the log`)
@@ -111,22 +121,24 @@ export function followed(log: FollowedLog): LatestWay {
  */
 export function indexFollowed(): FollowedLog & { add(one: Followed): void } {
   const operations = new Map<string, PlacedOperation[]>()
+  const doubtful = new Map<string, PlacedOperation[]>()
   const read = { size: 0 }
   return {
     add(one) {
       if (one.index > read.size) throw new RangeError(`entry ${read.size} was left out`)
       if (one.index < read.size) return // it comes again after a crash
       read.size++
-      if (one.type !== 'operation') return
+      if (one.entry === null || (one.type === 'rejected' && !one.told)) return
       const { did, operation } = one.entry
-      operations.set(did, [...(operations.get(did) ?? []), { cid: operation.cid, index: one.index }])
+      const found = one.type === 'operation' ? operations : doubtful
+      found.set(did, [...(found.get(did) ?? []), { cid: operation.cid, index: one.index }])
     },
     async operations(did, size, signal) {
       for (let waitedMs = 0; read.size < size; waitedMs += RESOLVE_LIMITS.againMs) {
         if (waitedMs >= RESOLVE_LIMITS.patienceMs) return null
         await sleep(RESOLVE_LIMITS.againMs, signal)
       }
-      return { size: read.size, operations: operations.get(did) ?? [] }
+      return { size: read.size, operations: operations.get(did) ?? [], doubtful: doubtful.get(did) ?? [] }
     },
   }
 }

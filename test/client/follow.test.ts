@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { memoryCheckpoints } from '../../src/client/checkpoint-store.ts'
 import { keysOfCursor, memoryCursor, type CursorStore } from '../../src/client/cursor.ts'
 import { follow, followRuns, LogContradictionError, type Followed, type FollowOptions } from '../../src/client/follow.ts'
+import { followed, indexFollowed } from '../../src/client/latest.ts'
 import { decodeFrame, encodeFrame } from '../../src/core/frame.ts'
 import { encodeEntry } from '../../src/core/entry.ts'
 import { formatEvidence, verifyEvidence } from '../../src/core/evidence.ts'
@@ -165,6 +166,24 @@ describe('a follower of every entry', () => {
     expect(indices(await take({ urls: [front.url], keys: [LOG_KEY], cursor: memoryCursor(await cursor.read()), checkpoints }, 1))).toEqual([9])
     // The next start knows it from the cursor alone.
     expect(indices(await take({ urls: [front.url], keys: [LOG_KEY], cursor }, 1))).toEqual([9])
+  })
+
+  it('shows nobody that an operation is the newest by a history that a server shortened', async () => {
+    const alice = person('a history that is told')
+    const one = alice.update(alice.genesis, { handle: 'one' })
+    const { log, front } = await serve([leafOf(alice, alice.genesis), leafOf(alice, one)])
+    const cursor = memoryCursor()
+    const index = indexFollowed()
+    for (const found of await take({ urls: [front.url], keys: [LOG_KEY], cursor }, 2)) index.add(found)
+    await log.append([leafOf(alice, alice.update(one, { handle: 'two' }))])
+    const note = await log.publish()
+    // After a start it remembers nothing, and the server leaves out what the newest entry follows.
+    front.answer = (path, body) => (path.endsWith('/log/audit') ? Buffer.from(`${JSON.stringify((JSON.parse(body.toString()) as unknown[]).slice(0, 1))}`) : body)
+    for (const found of await take({ urls: [front.url], keys: [LOG_KEY], cursor: memoryCursor(await cursor.read()) }, 2)) index.add(found)
+    const chain = { did: alice.did, links: [alice.genesis, one].map((operation) => ({ operation, createdAt: 0, signer: 0, nullified: false })) }
+    const short = { server: front.url, chain, data: null, seen: { ...openCheckpoint(note, [LOG_KEY]), note, verified: [] }, indices: [0, 1], proved: [] }
+    const question = { did: alice.did, all: () => Promise.resolve([short]), each: async function* () { yield await Promise.resolve(short) }, skip: () => undefined, signal: undefined }
+    expect(await followed(index)(question)).toMatch(/^whether entry 2 is one of the identity depends on the word of the server/)
   })
 
   it('tells which operations an operation undid, and which entries break a rule', async () => {

@@ -79,7 +79,7 @@ describe('a follower', () => {
     const asked = question([answer(A, 15, [0]), answer(B, 9, [0]), answer(C, 15, [0, 10])])
     expect(await followed(index)(asked)).toMatchObject({ answer: { server: C } })
     expect(asked.named).toEqual({ [A]: 'OMITTED', [B]: 'BEHIND' })
-    expect(await index.operations(person('nobody').did, 3)).toEqual({ size: 15, operations: [] })
+    expect(await index.operations(person('nobody').did, 3)).toEqual({ size: 15, operations: [], doubtful: [] })
   })
 
   it('waits for what it has not read yet', async () => {
@@ -96,6 +96,12 @@ describe('a follower', () => {
     const asked = question([answer(A, 15, [0, 10])])
     expect(await followed(index)(asked)).toBe('no server gave the answer that the replay gives')
     expect(asked.named).toEqual({ [A]: 'INVALID_HISTORY' })
+  })
+
+  it('shows nothing of an identity of which it rejected an entry on the word of a server', async () => {
+    const index = indexFollowed()
+    for (let i = 0; i < 15; i++) index.add(i === 0 ? operation(i) : i === 10 ? ({ ...operation(i), type: 'rejected', told: true } as Followed) : other(i))
+    expect(await followed(index)(question([answer(A, 15, [0])]))).toBe('whether entry 10 is one of the identity depends on the word of the server that was followed')
   })
 
   it('has to be handed every entry', () => {

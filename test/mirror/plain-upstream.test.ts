@@ -70,15 +70,15 @@ describe('a plain upstream', () => {
     server.close()
   })
 
-  it('is not believed to have pages of more lines than were asked for', async () => {
+  it('is not believed to have pages of many more lines than were asked for', async () => {
     await using directory = await openPlain()
     const upstream = new PlainUpstream(directory.url, 0, jumpingClock(), new AbortController().signal)
     const pageOf = (count: number): Promise<unknown> => {
       directory.page = () => Array.from({ length: count }, () => '1')
       return upstream.page({ numbered: true, position: 0 })
     }
-    await expect(pageOf(MIRROR_LIMITS.pageLines)).resolves.toMatchObject({ length: MIRROR_LIMITS.pageLines })
-    await expect(pageOf(MIRROR_LIMITS.pageLines + 1)).rejects.toThrow('more than the 1000 lines that were asked for')
+    await expect(pageOf(MIRROR_LIMITS.pageLinesRead)).resolves.toMatchObject({ length: MIRROR_LIMITS.pageLinesRead })
+    await expect(pageOf(MIRROR_LIMITS.pageLinesRead + 1)).rejects.toThrow('more than 2000 lines, and 1000 were asked for')
   })
 
   it('fills no memory with its stream while nobody takes what came', async () => {

@@ -53,9 +53,9 @@ describe('proof', () => {
     }
   })
 
-  it('plans and verifies the naive proof of every valid subtree of every tree up to 128', () => {
+  it('plans and verifies the naive proof of every valid subtree of every tree up to 64', () => {
     const memo = memoised(hashOf)
-    for (let size = 1; size <= SIZES; size++) {
+    for (let size = 1; size <= SIZES / 2; size++) {
       for (let start = 0; start < size; start++) {
         for (let end = start + 1; end <= size; end++) {
           if (start % bitCeil(end - start) !== 0) continue
