@@ -46,7 +46,7 @@ describe('the packages', () => {
 
   it('hold what is theirs alone, and every file that their exports name', () => {
     expect(readdirSync(join(modules, 'stele')).sort()).toEqual(
-      ['CHANGELOG.md', 'LICENSE', 'README.md', 'bin', 'dist', 'docs', 'migrations', 'package.json', 'spec'],
+      ['CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'bin', 'dist', 'docs', 'migrations', 'package.json', 'spec'],
     )
     for (const name of ['stele', 'stele-client']) {
       for (const target of Object.values(manifest(name).exports)) {

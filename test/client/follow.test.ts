@@ -174,11 +174,11 @@ describe('a follower of every entry', () => {
     const { log, front } = await serve([leafOf(alice, alice.genesis), leafOf(alice, one)])
     const cursor = memoryCursor()
     const index = indexFollowed()
-    for (const found of await take({ urls: [front.url], keys: [LOG_KEY], cursor }, 2)) index.add(found)
+    for (const found of await take({ urls: [front.url], keys: [LOG_KEY], cursor, runEntries: 1 }, 2)) index.add(found)
     await log.append([leafOf(alice, alice.update(one, { handle: 'two' }))])
     const note = await log.publish()
-    // After a start it remembers nothing, and the server leaves out what the newest entry follows.
-    front.answer = (path, body) => (path.endsWith('/log/audit') ? Buffer.from(`${JSON.stringify((JSON.parse(body.toString()) as unknown[]).slice(0, 1))}`) : body)
+    // After a start it remembers nothing, and the server says that there was nothing before.
+    front.answer = (path, body) => (path.endsWith('/log/audit') ? Buffer.from('[]') : body)
     for (const found of await take({ urls: [front.url], keys: [LOG_KEY], cursor: memoryCursor(await cursor.read()) }, 2)) index.add(found)
     const chain = { did: alice.did, links: [alice.genesis, one].map((operation) => ({ operation, createdAt: 0, signer: 0, nullified: false })) }
     const short = { server: front.url, chain, data: null, seen: { ...openCheckpoint(note, [LOG_KEY]), note, verified: [] }, indices: [0, 1], proved: [] }
