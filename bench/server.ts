@@ -64,9 +64,20 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   })
 }
 
-/** Starts a directory without limits on rates. `profile`: folder for its CPU profiles. `flags`: further ones. */
-export function serve(place: Place, profile: string | null = null, flags: readonly string[] = []): Promise<Served> {
-  return start(place, ['serve', '--port', '0', '--data', place.data, '--write-rate', '0', '--read-rate', '0', '--log-level', 'warn', ...flags], profile)
+/** Starts a directory without limits on rates, and waits for its map. `profile`: folder for its CPU profiles. `flags`: further ones. */
+export async function serve(place: Place, profile: string | null = null, flags: readonly string[] = []): Promise<Served> {
+  const served = await start(place, ['serve', '--port', '0', '--data', place.data, '--write-rate', '0', '--read-rate', '0', '--log-level', 'warn', ...flags], profile)
+  await mapped(served)
+  return served
+}
+
+// A map that is made of a log that was there before is not what is measured.
+async function mapped({ url }: Served): Promise<void> {
+  for (;;) {
+    const { size, map } = (await (await fetch(`${url}/_health`)).json()) as { readonly size: number; readonly map?: { readonly size: number | null } }
+    if (map === undefined || (map.size ?? 0) >= size) return
+    await sleep(200)
+  }
 }
 
 /** Starts a mirror of what an upstream serves; it is there once that is taken in, or a notary at once. */
