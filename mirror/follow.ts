@@ -2,20 +2,21 @@
 // is taken before it is led back to a signed root. spec/mirror.md#following
 
 import { findFork } from '../src/client/fork.ts'
-import { readProof } from '../src/client/log-client.ts'
+import { readRoot } from '../src/client/log-client.ts'
 import { MismatchError } from '../src/client/mismatch.ts'
 import { leavesFrom, openProvenTree } from '../src/client/proven-tree.ts'
 import { ServerError, UnreachableError } from '../src/client/request.ts'
 import { logStream, StreamClosedError } from '../src/client/stream-client.ts'
+import { Tail } from '../src/client/tail.ts'
 import { NotServedError, type TileReader } from '../src/client/tile-reader.ts'
 import { alarmPart } from '../src/core/alarm.ts'
 import { bytesEqual } from '../src/core/encoding/text.ts'
 import { DirectoryError } from '../src/core/errors.ts'
 import type { Evidence } from '../src/core/evidence.ts'
-import type { CheckpointFrame, EntriesFrame } from '../src/core/frame.ts'
+import type { CheckpointFrame } from '../src/core/frame.ts'
 import { grow } from '../src/core/growth.ts'
 import { openCheckpoint, type Checkpoint } from '../src/core/tlog/checkpoint.ts'
-import { EMPTY_ROOT, HASH_BYTES } from '../src/core/tlog/hash.ts'
+import { HASH_BYTES } from '../src/core/tlog/hash.ts'
 import { formatSignatureLine, formatVerifierKey, parseNote, type VerifierKey } from '../src/core/tlog/note.ts'
 import type { Clock, LogLine } from '../src/log/ports.ts'
 import type { Store } from '../src/storage/store.ts'
@@ -266,8 +267,7 @@ export class Following {
     const { checkpoint } = signed
     const { head } = replica
     if (checkpoint.size > head.size) return 'newer'
-    const root = checkpoint.size === 0 ? EMPTY_ROOT : (await readProof(tilesOf(store), [{ start: 0, end: checkpoint.size }], head.size))[0]
-    if (root === undefined || !bytesEqual(root, checkpoint.root)) await this.#contradicted(signed, tilesOf(store))
+    if (!bytesEqual(await readRoot(tilesOf(store), checkpoint.size, head.size), checkpoint.root)) await this.#contradicted(signed, tilesOf(store))
     return checkpoint.size < (await this.#publishedSize()) ? 'older' : 'known'
   }
 
@@ -281,8 +281,7 @@ export class Following {
     const { checkpoint } = signed
     const { head } = replica
     const tree = await openProvenTree(upstreams.any(this.#signal), checkpoint)
-    const root = head.size === 0 ? EMPTY_ROOT : (await readProof(tree, [{ start: 0, end: head.size }], checkpoint.size))[0]
-    if (root === undefined || !bytesEqual(root, head.root)) await this.#contradicted(signed, tree)
+    if (!bytesEqual(await readRoot(tree, head.size, checkpoint.size), head.root)) await this.#contradicted(signed, tree)
     this.#target = signed
     const runs = leavesFrom(tree, head.size, this.#signal, MIRROR_LIMITS)
     await replica.append(watched(runs, () => {
@@ -327,8 +326,7 @@ export class Following {
     const last = cosigner.last()
     const { size } = signed.checkpoint
     if (last !== null && last.size > 0 && last.size <= size) {
-      const [root] = await readProof(tiles, [{ start: 0, end: last.size }], size)
-      if (root === undefined || !bytesEqual(root, last.root)) await this.#contradicted(signed, tiles)
+      if (!bytesEqual(await readRoot(tiles, last.size, size), last.root)) await this.#contradicted(signed, tiles)
     }
     return cosigner.vouch(signed)
   }
@@ -369,7 +367,7 @@ export class Following {
     const over = new AbortController()
     const either = AbortSignal.any([this.#signal, over.signal])
     this.#watch(upstream, either).catch((error: unknown) => over.abort(error))
-    const tail = new Tail(this.#ports.replica.head.size)
+    const tail = new Tail(this.#ports.replica.head.size, MIRROR_LIMITS, () => new StreamBehindError('too many entries of the stream wait for a checkpoint: it is left, and the log read from its bundles'))
     this.#stream = { upstream, tail, leave: (reason) => over.abort(reason) }
     try {
       for await (const frame of logStream(upstream.url, tail.start, { signal: either, ...this.#ports.upstreams.reach })) {
@@ -435,33 +433,6 @@ export class Following {
       }
       if (standing.behindMs > MIRROR_LIMITS.streamLagMs) throw new StreamBehindError('the stream lacks what a checkpoint covers: it is left, and the log read from its bundles')
     }
-  }
-}
-
-/** Entries of a stream that are not covered yet. */
-class Tail {
-  leaves: Uint8Array[] = []
-  start: number
-  #bytes = 0
-
-  constructor(start: number) {
-    this.start = start
-  }
-
-  add({ start, entries }: EntriesFrame): void {
-    if (start !== this.start + this.leaves.length) throw new MismatchError(`its stream gives entry ${start} where ${this.start + this.leaves.length} has to come`, {})
-    for (const leaf of entries) {
-      this.leaves.push(leaf)
-      this.#bytes += leaf.length
-    }
-    if (this.leaves.length > MIRROR_LIMITS.tailEntries || this.#bytes > MIRROR_LIMITS.tailBytes) throw new StreamBehindError('too many entries of the stream wait for a checkpoint: it is left, and the log read from its bundles')
-  }
-
-  /** Drops what stands below an index. */
-  cut(index: number): void {
-    this.leaves = this.leaves.slice(Math.max(0, index - this.start))
-    this.#bytes = this.leaves.reduce((sum, leaf) => sum + leaf.length, 0)
-    this.start = index
   }
 }
 

@@ -1,14 +1,13 @@
 // Filling the database of a directory that lacks what its guard has signed, with the bytes that a mirror has kept of it. Nothing is
 // signed here. spec/mirror.md#recovering
 
-import { readProof } from '../src/client/log-client.ts'
+import { readRoot } from '../src/client/log-client.ts'
 import { MismatchError } from '../src/client/mismatch.ts'
 import { leavesFrom, openProvenTree, type ProvenTree } from '../src/client/proven-tree.ts'
 import { NotServedError, type TileReader } from '../src/client/tile-reader.ts'
 import { bytesEqual } from '../src/core/encoding/text.ts'
 import { verdictOf } from '../src/core/errors.ts'
 import { openCheckpoint } from '../src/core/tlog/checkpoint.ts'
-import { EMPTY_ROOT } from '../src/core/tlog/hash.ts'
 import { formatVerifierKey, type VerifierKey } from '../src/core/tlog/note.ts'
 import { RECOVERING } from '../src/log/open-log.ts'
 import type { Head, Store } from '../src/storage/store.ts'
@@ -81,7 +80,7 @@ async function checkHeld(held: Head, { store, guard, origin }: RecoveryPorts): P
   if (held.guardId !== guard.id && held.guardId !== RECOVERING + guard.id) {
     throw new RecoveryError(`the database names another guard (${held.guardId}) as this log's signer; this one is ${guard.id}. Recover the log where that guard is`)
   }
-  if (held.size >= guard.size && !bytesEqual(await rootAt(store, held, guard.size), guard.root)) throw strange(held, guard)
+  if (held.size >= guard.size && !bytesEqual(await readRoot(tilesOf(store), guard.size, held.size), guard.root)) throw strange(held, guard)
 }
 
 async function readShown({ reader, url, keys, origin }: RecoveryPorts): Promise<Signed> {
@@ -107,8 +106,7 @@ async function provenTree({ reader, url, guard, origin }: RecoveryPorts, shown: 
     throw error
   }
   if (held === null || held.size === 0) return tree
-  const [root] = await readProof(tree, [{ start: 0, end: held.size }], guard.size)
-  if (root !== undefined && bytesEqual(root, held.root)) return tree
+  if (bytesEqual(await readRoot(tree, held.size, guard.size), held.root)) return tree
   throw strange(held, guard)
 }
 
@@ -146,13 +144,7 @@ async function finish({ store, guard }: RecoveryPorts): Promise<Head | null> {
 async function publish({ store, now }: RecoveryPorts, head: Head, { checkpoint, note }: Signed): Promise<number | null> {
   const known = await store.publication()
   if (known !== null && known.size >= checkpoint.size) return known.size
-  if (checkpoint.size > head.size || !bytesEqual(await rootAt(store, head, checkpoint.size), checkpoint.root)) return known?.size ?? null
+  if (checkpoint.size > head.size || !bytesEqual(await readRoot(tilesOf(store), checkpoint.size, head.size), checkpoint.root)) return known?.size ?? null
   await store.publish({ size: checkpoint.size, root: checkpoint.root, note, publishedAt: now() })
   return checkpoint.size
-}
-
-async function rootAt(store: Store, head: Head, size: number): Promise<Uint8Array> {
-  if (size === 0) return EMPTY_ROOT
-  const [root = new Uint8Array()] = await readProof(tilesOf(store), [{ start: 0, end: size }], head.size)
-  return root
 }

@@ -1,9 +1,10 @@
 // A client's memory in a folder, for Node alone. docs/client.md#stores
 
 import { createHash } from 'node:crypto'
-import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { CheckpointStore } from './checkpoint-store.ts'
+import { orNull, readText, writeDurably } from './durable-file.ts'
 
 /**
  * A store in a folder, which is made with the first write. Every checkpoint is a file of its own, durable before it counts, and the largest
@@ -22,20 +23,10 @@ export function fileCheckpoints(folder: string): CheckpointStore {
   async function write(file: string, text: string): Promise<void> {
     await mkdir(folder, { recursive: true, mode: 0o700 })
     const draft = join(folder, `${file}.${process.pid}.${draftNumber++}.new`)
-    const handle = await open(draft, 'w', 0o600)
-    try {
-      await handle.writeFile(text)
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
-    await rename(draft, join(folder, file))
-    await syncFolder(folder)
+    await writeDurably(join(folder, file), draft, text)
   }
 
-  async function read(file: string): Promise<string | null> {
-    return await orNull(readFile(join(folder, file), 'utf8'))
-  }
+  const read = (file: string): Promise<string | null> => readText(join(folder, file))
 
   return {
     async newest(log) {
@@ -62,26 +53,10 @@ export function evidenceFile(folder: string, log: string): string {
 
 let draftNumber = 0
 
-// The name of a new file is durable once its folder is; not every system can do that.
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r').catch(() => null)
-  await handle?.sync().catch(() => undefined)
-  await handle?.close()
-}
-
 function evidenceName(log: string): string {
   return `${nameOf(log)}.evidence`
 }
 
 function nameOf(log: string): string {
   return createHash('sha256').update(log).digest('hex')
-}
-
-async function orNull<T>(work: Promise<T>): Promise<T | null> {
-  try {
-    return await work
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null
-    throw error
-  }
 }

@@ -5,13 +5,13 @@ import { bytesEqual } from '../core/encoding/text.ts'
 import { decodeEntry } from '../core/entry.ts'
 import { assert, DirectoryError, verdictOf } from '../core/errors.ts'
 import { formatEvidence, parseEvidence, type Evidence } from '../core/evidence.ts'
-import type { CheckpointFrame, EntriesFrame, MatchFrame } from '../core/frame.ts'
+import type { CheckpointFrame, MatchFrame } from '../core/frame.ts'
 import { grow } from '../core/growth.ts'
 import { dataOf, type Operation } from '../core/plc/operation.ts'
 import type { LogClock } from '../core/replay.ts'
 import { openByAnyKey, openCheckpoint, type Checkpoint } from '../core/tlog/checkpoint.ts'
 import { EMPTY_EDGE, edgeRoot, type Edge } from '../core/tlog/edge.ts'
-import { EMPTY_ROOT, leafHash } from '../core/tlog/hash.ts'
+import { leafHash } from '../core/tlog/hash.ts'
 import { formatVerifierKey, type VerifierKey } from '../core/tlog/note.ts'
 import { rangeNodes, verifyConsistency, verifyInclusion } from '../core/tlog/proof.ts'
 import type { CheckpointStore } from './checkpoint-store.ts'
@@ -21,11 +21,12 @@ import { findFork } from './fork.ts'
 import { FOLLOW_LIMITS } from './follow-limits.ts'
 import { historyOf, Judge, operationBefore, type Broken, type Judged, type Kept, type ReadHistory } from './judge.ts'
 import { readKeyStatement } from './keys.ts'
-import { proveConsistency, readProof } from './log-client.ts'
+import { proveConsistency, readProof, readRoot } from './log-client.ts'
 import { MismatchError } from './mismatch.ts'
 import { leavesFrom, openProvenTree, type ProvenTree } from './proven-tree.ts'
 import { ServerError, sleep, UnreachableError, type RequestOptions } from './request.ts'
 import { logStream, StreamClosedError, type StreamFilter } from './stream-client.ts'
+import { Tail } from './tail.ts'
 import { httpTileReader, NotServedError, type TileReader } from './tile-reader.ts'
 
 /** What is followed, and how. */
@@ -270,7 +271,7 @@ class Follower {
 
   async *#everyEntry(server: Server): AsyncGenerator<readonly Followed[], never> {
     yield* this.#catchUp(server)
-    const tail = new Tail(this.#position.size)
+    const tail = new Tail(this.#position.size, FOLLOW_LIMITS, () => new GapError())
     const watched = this.#watch(server, () => tail.end)
     try {
       for await (const frame of logStream(server.url, tail.start, this.#streamOptions(watched.signal))) {
@@ -482,10 +483,10 @@ class Follower {
   async #requireContinued(tree: ProvenTree, { checkpoint, note }: Signed): Promise<void> {
     const known = this.#newest()
     const { size, root } = this.#position
-    if (known !== null && known.checkpoint.size <= checkpoint.size && !bytesEqual(await rootAt(tree, known.checkpoint.size), known.checkpoint.root)) {
+    if (known !== null && known.checkpoint.size <= checkpoint.size && !bytesEqual(await readRoot(tree, known.checkpoint.size, tree.size), known.checkpoint.root)) {
       await this.#contradicted(tree, note, known.note)
     }
-    if (bytesEqual(await rootAt(tree, size), root)) return
+    if (bytesEqual(await readRoot(tree, size, tree.size), root)) return
     if (this.#earlier !== null) await this.#contradicted(tree, note, this.#earlier)
     assert(false, 'the cursor is of another tree than the checkpoint that it was kept with')
   }
@@ -572,38 +573,6 @@ class Follower {
   }
 }
 
-/** Entries of a stream that are not covered yet. */
-class Tail {
-  leaves: Uint8Array[] = []
-  start: number
-  #bytes = 0
-
-  constructor(start: number) {
-    this.start = start
-  }
-
-  /** Index of the entry that has to come. */
-  get end(): number {
-    return this.start + this.leaves.length
-  }
-
-  add({ start, entries }: EntriesFrame): void {
-    if (start !== this.end) throw new MismatchError(`its stream gives entry ${start} where ${this.end} has to come`, {})
-    for (const leaf of entries) {
-      this.leaves.push(leaf)
-      this.#bytes += leaf.length
-    }
-    if (this.leaves.length > FOLLOW_LIMITS.tailEntries || this.#bytes > FOLLOW_LIMITS.tailBytes) throw new GapError()
-  }
-
-  /** Drops what stands below an index. */
-  cut(index: number): void {
-    this.leaves = this.leaves.slice(index - this.start)
-    this.#bytes = this.leaves.reduce((sum, leaf) => sum + leaf.length, 0)
-    this.start = index
-  }
-}
-
 function followedOf(one: Judged, proved: Omit<CoveredEntry, 'index'>): Followed {
   const { index, entry } = one
   return one.verdict === null
@@ -614,13 +583,6 @@ function followedOf(one: Judged, proved: Omit<CoveredEntry, 'index'>): Followed 
 function mentions(leaf: Uint8Array, dids: ReadonlySet<string>): boolean {
   const { value } = verdictOf(() => decodeEntry(leaf))
   return value !== null && dids.has(value.did)
-}
-
-async function rootAt(tree: ProvenTree, size: number): Promise<Uint8Array> {
-  if (size === 0) return EMPTY_ROOT
-  const [root] = await readProof(tree, [{ start: 0, end: size }], tree.size)
-  assert(root !== undefined, 'a range has a root')
-  return root
 }
 
 async function edgeOf(tree: ProvenTree, size: number): Promise<Edge> {

@@ -5,10 +5,10 @@ import { assert, DirectoryError } from '../core/errors.ts'
 import { brokenRule, fork, twoRoots, type BrokenRule, type Fork, type TwoRoots } from '../core/evidence.ts'
 import { findBreach, type PlacedLeaf } from '../core/evidence-rules.ts'
 import { openCheckpoint } from '../core/tlog/checkpoint.ts'
-import { EMPTY_ROOT, leafHash } from '../core/tlog/hash.ts'
+import { leafHash } from '../core/tlog/hash.ts'
 import type { VerifierKey } from '../core/tlog/note.ts'
 import { consistencyPlan, verifyConsistency } from '../core/tlog/proof.ts'
-import { proveInclusion, readProof } from './log-client.ts'
+import { proveInclusion, readProof, readRoot } from './log-client.ts'
 import type { TileReader } from './tile-reader.ts'
 
 /**
@@ -22,7 +22,7 @@ export async function findFork(reader: Pick<TileReader, 'tile'>, one: string, ot
   assert(smaller !== undefined && larger !== undefined, 'there are two')
   if (smaller.origin !== larger.origin) throw new DirectoryError('WRONG_ORIGIN', larger.origin)
   if (smaller.size === larger.size) return bytesEqual(smaller.root, larger.root) ? null : twoRoots(one, other, logKeys)
-  const [root = EMPTY_ROOT] = smaller.size === 0 ? [] : await readProof(reader, [{ start: 0, end: smaller.size }], larger.size)
+  const root = await readRoot(reader, smaller.size, larger.size)
   const proof = await readProof(reader, consistencyPlan(smaller.size, larger.size), larger.size)
   verifyConsistency({ oldSize: smaller.size, oldRoot: root, newSize: larger.size, newRoot: larger.root, proof })
   return bytesEqual(root, smaller.root) ? null : fork(smaller.note, larger.note, root, proof, logKeys)

@@ -1,10 +1,10 @@
 // Asking a log for proof: its checkpoint under its keys, and the tiles that prove what is asked. spec/log.md#proofs
 
-import { DirectoryError } from '../core/errors.ts'
+import { assert, DirectoryError } from '../core/errors.ts'
 import { decodeEntry, type Entry } from '../core/entry.ts'
 import { decodeBundle } from '../core/tlog/bundle.ts'
 import { openCheckpoint, type Checkpoint, type OpenedCheckpoint } from '../core/tlog/checkpoint.ts'
-import { leafHash } from '../core/tlog/hash.ts'
+import { EMPTY_ROOT, leafHash } from '../core/tlog/hash.ts'
 import type { VerifierKey } from '../core/tlog/note.ts'
 import { consistencyPlan, inclusionPlan, verifyConsistency, verifyInclusion, type Range } from '../core/tlog/proof.ts'
 import { planTiles, proofFromTileList, TILE_WIDTH } from '../core/tlog/tile.ts'
@@ -57,6 +57,14 @@ export async function readEntry(reader: TileReader, checkpoint: Checkpoint, inde
   if (leaf === undefined) throw new DirectoryError('MALFORMED_BUNDLE')
   const proof = await proveInclusion(reader, checkpoint, index, leafHash(leaf))
   return { entry: decodeEntry(leaf), index, proof }
+}
+
+/** The root of the first `size` entries of the tree of `of` entries, 32 bytes, from its tiles. Throws as `readProof`. */
+export async function readRoot(reader: Pick<TileReader, 'tile'>, size: number, of: number): Promise<Uint8Array> {
+  if (size === 0) return EMPTY_ROOT
+  const [root] = await readProof(reader, [{ start: 0, end: size }], of)
+  assert(root !== undefined, 'a range has a root')
+  return root
 }
 
 /** The hashes of a plan's ranges in the tree of `size`, 32 bytes each, from its tiles. Throws MALFORMED_TILE and what the reader throws. */
