@@ -2,6 +2,7 @@
 
 import packageJson from '../package.json' with { type: 'json' }
 import { UsageError, type Config } from '../src/config.ts'
+import { openCounter } from '../src/counter.ts'
 import { findBrokenRule } from '../src/client/fork.ts'
 import { MismatchError } from '../src/client/mismatch.ts'
 import { alarmPart } from '../src/core/alarm.ts'
@@ -10,9 +11,6 @@ import { formatVerifierKey, parseVerifierKey, type VerifierKey } from '../src/co
 import { AnswerCache } from '../src/http/answer-cache.ts'
 import { createApp } from '../src/http/app.ts'
 import { forwardTo } from '../src/http/forward.ts'
-import { LIMITS } from '../src/http/limits.ts'
-import { createMetrics } from '../src/http/metrics.ts'
-import { listen } from '../src/http/listen.ts'
 import type { ForwardPort, MirrorStanding, Submitted } from '../src/http/ports.ts'
 import { followHead } from '../src/log/follow-head.ts'
 import { MIRROR_GUARD } from '../src/log/open-log.ts'
@@ -20,17 +18,13 @@ import type { Clock, LogLine } from '../src/log/ports.ts'
 import { HeldMap } from '../src/map/held-map.ts'
 import { curveFinder } from '../src/native/find-signer.ts'
 import { chooseBackEnds } from '../src/native/self-test.ts'
-import { createVerifier } from '../src/native/verifier.ts'
-import { clientKey } from '../src/net/client-address.ts'
-import { Throttle } from '../src/net/throttle.ts'
-import { startEmbedded } from '../src/storage/embedded.ts'
-import { migrateToLatest } from '../src/storage/migrate.ts'
-import { openPostgres } from '../src/storage/postgres.ts'
+import { openStorage } from '../src/open-storage.ts'
+import { openVerifier } from '../src/open-verifier.ts'
 import type { Head, RejectedRow, Store } from '../src/storage/store.ts'
 import { Tip } from '../src/storage/tip.ts'
 import { randomOrigin } from '../src/state-files.ts'
-import { openStreams } from '../src/stream/upgrade.ts'
 import { firstFailure, openLogLines, systemClock } from '../src/system.ts'
+import { watch } from '../src/watch.ts'
 import { readWithheld } from '../src/withheld-file.ts'
 import { untilArrived } from './arrival.ts'
 import { Dates } from './dates.ts'
@@ -91,7 +85,8 @@ export async function startMirror(config: MirrorConfig, { log = openLogLines(con
   const stop = new AbortController()
   const ends = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal])
   await using stack = new AsyncDisposableStack()
-  const store = parts.store ?? stack.use(await openStorage(config, log)).store
+  // Whatever the environment says of a directory's role: a mirror writes.
+  const store = parts.store ?? stack.use(await openStorage({ databaseUrl: config.databaseUrl, dataDir: config.dataDir }, log)).store
   const { head, keys } = await openLog(store, config, { clock, say }, ends)
   const { origin } = head
   const timeOfDay = (): number => clock.timeOfDay()
@@ -100,7 +95,7 @@ export async function startMirror(config: MirrorConfig, { log = openLogLines(con
   const tip = new Tip({ durable: head.size, published: publication?.size ?? 0 })
   const answers = new AnswerCache({ store, tip })
   const backEnds = chooseBackEnds()
-  const verifier = stack.use(await createVerifier({ backEnds, onIncident: (error) => log('error', { error }, 'a thread that checks signatures failed; its work is done all the same') }))
+  const verifier = stack.use(await openVerifier(backEnds, log))
 
   const upstreams = new Upstreams(config.upstreams, clock, ends, ({ url, standing: now, words }, error) => {
     if (now === 'good') return log('info', { url }, 'the upstream serves what fits')
@@ -168,9 +163,8 @@ export async function startMirror(config: MirrorConfig, { log = openLogLines(con
     return mapped
   })
   const report = (): MirrorStanding => ({ ...standing.report(), alarm: standing.report().alarm ?? dates.alarm() })
-  const { metricsPort = null } = config
-  const metrics = metricsPort === null ? null : createMetrics({ tip, store, queue: () => 0, verifier: verifier.name, version: packageJson.version, origin, now: timeOfDay, mirror: report })
-  const metricsUrl = metrics === null || metricsPort === null ? null : stack.use(await listen(metrics.app, { host: config.host, port: metricsPort })).url
+  const watched = watch({ host: config.host, metricsPort: config.metricsPort ?? null })
+  const metrics = await watched.serve(stack, { tip, store, queue: () => 0, verifier: verifier.name, version: packageJson.version, origin, now: timeOfDay, mirror: report })
   const app = createApp(
     {
       store, withheld, tip, answers, origin, log,
@@ -183,22 +177,12 @@ export async function startMirror(config: MirrorConfig, { log = openLogLines(con
       mirror: report,
       map: { prove: (did) => held.prove(did), standing: () => ({ size: held.shown?.leaf.size ?? null, leaves: held.shown?.leaves ?? 0, fault: mapFault }) },
     },
-    { clientIpHeader, readRate, writeRate, onRequest: (facts) => metrics?.onRequest(facts) },
+    { clientIpHeader, readRate, writeRate, onRequest: watched.onRequest },
   )
   const verifying = { reaches: (signed: Signed, ended: AbortSignal) => following.reaches(signed, ended), get halted() { return standing.halted !== null } }
   const handle = cosigner === null ? app : cosigner.before(app, verifying)
-  const openings = readRate === 0 ? null : new Throttle({ rate: readRate, burst: readRate * LIMITS.readBurstSeconds, addresses: LIMITS.addresses })
-  const streams = stack.use(
-    openStreams({
-      store, withheld, tip, now: timeOfDay, log,
-      clientKey: (request) => clientKey(request, clientIpHeader),
-      admit: (key) => openings?.take(key, clock.now()) ?? 0,
-      maxCursorAgeMs: config.maxCursorAgeMs,
-      observer: metrics?.streams ?? { opened() {}, closed() {}, sent() {} },
-    }),
-  )
-  const server = stack.use(await listen(handle, { host: config.host, port: config.port, limits: clientIpHeader === null ? {} : { connectionsPerAddress: Infinity }, upgrades: streams }))
-  log('info', { url: server.url, metrics: metricsUrl, origin, size: tip.durable, published: tip.published, store: store.kind, verifier: verifier.name, upstreams: config.upstreams }, 'the mirror listens')
+  const server = await openCounter(stack, config, { app: handle, store, withheld, tip, clock, log, observer: watched.streams })
+  log('info', { url: server.url, metrics, origin, size: tip.durable, published: tip.published, store: store.kind, verifier: verifier.name, upstreams: config.upstreams }, 'the mirror listens')
 
   const failed = firstFailure([reads, followed])
   const owned = stack.move()
@@ -207,15 +191,6 @@ export async function startMirror(config: MirrorConfig, { log = openLogLines(con
 
 /** Rejected entries that are counted at the start. */
 const REJECTED_COUNT = 100_000
-
-async function openStorage(config: MirrorConfig, log: LogLine): Promise<AsyncDisposable & { readonly store: Store }> {
-  await using stack = new AsyncDisposableStack()
-  const connection = config.databaseUrl ?? stack.use(await startEmbedded({ dataDir: config.dataDir, log })).connection
-  await migrateToLatest({ connection })
-  const store = stack.use(await openPostgres({ connection, onIncident: (error) => log('warn', { error }, `the database: ${error.message}`) }))
-  const owned = stack.move()
-  return { store, [Symbol.asyncDispose]: () => owned.disposeAsync() }
-}
 
 interface OpenedLog {
   readonly head: Head

@@ -3,13 +3,12 @@
 import { existsSync } from 'node:fs'
 import packageJson from '../package.json' with { type: 'json' }
 import { UsageError, type Config } from '../src/config.ts'
+import { openCounter } from '../src/counter.ts'
 import { MAX_SOURCE_LENGTH } from '../src/core/entry.ts'
 import { KEY_TYPES } from '../src/core/tlog/note.ts'
 import { AnswerCache } from '../src/http/answer-cache.ts'
 import { createApp } from '../src/http/app.ts'
 import { forwardTo } from '../src/http/forward.ts'
-import { LIMITS } from '../src/http/limits.ts'
-import { listen } from '../src/http/listen.ts'
 import type { Submitted } from '../src/http/ports.ts'
 import { followHead } from '../src/log/follow-head.ts'
 import { openGuard } from '../src/log/guard.ts'
@@ -17,14 +16,11 @@ import { refuseMirror } from '../src/log/open-log.ts'
 import type { Clock, LogLine } from '../src/log/ports.ts'
 import { curveFinder } from '../src/native/find-signer.ts'
 import { chooseBackEnds } from '../src/native/self-test.ts'
-import { createVerifier } from '../src/native/verifier.ts'
-import { clientKey } from '../src/net/client-address.ts'
-import { Throttle } from '../src/net/throttle.ts'
 import { openStorage } from '../src/open-storage.ts'
+import { openVerifier } from '../src/open-verifier.ts'
 import { checkOrigin, newLog, signFor, type Signer } from '../src/signing.ts'
 import { logOfDataFolder, readKeys, stateFiles } from '../src/state-files.ts'
 import type { Store, UpstreamPosition } from '../src/storage/store.ts'
-import { openStreams } from '../src/stream/upgrade.ts'
 import { firstFailure, openLogLines, systemClock } from '../src/system.ts'
 import { watch } from '../src/watch.ts'
 import { readWithheld } from '../src/withheld-file.ts'
@@ -79,7 +75,7 @@ export async function startNotary(config: NotaryConfig, { log = openLogLines(con
   const begun = await beginUpstream(store, config)
   const timeOfDay = (): number => clock.timeOfDay()
   const backEnds = chooseBackEnds()
-  const verifier = stack.use(await createVerifier({ backEnds, onIncident: (error) => log('error', { error }, 'a thread that checks signatures failed; its work is done all the same') }))
+  const verifier = stack.use(await openVerifier(backEnds, log))
   const answers = new AnswerCache({ store, tip })
 
   const { kept, dropped } = await store.notary.setAsideCounts()
@@ -114,18 +110,8 @@ export async function startNotary(config: NotaryConfig, { log = openLogLines(con
     },
     { clientIpHeader, readRate, writeRate, onRequest: watched.onRequest },
   )
-  const openings = readRate === 0 ? null : new Throttle({ rate: readRate, burst: readRate * LIMITS.readBurstSeconds, addresses: LIMITS.addresses })
-  const streams = stack.use(
-    openStreams({
-      store, withheld, tip, now: timeOfDay, log,
-      clientKey: (request) => clientKey(request, clientIpHeader),
-      admit: (key) => openings?.take(key, clock.now()) ?? 0,
-      maxCursorAgeMs: config.maxCursorAgeMs,
-      observer: watched.streams,
-    }),
-  )
   const metrics = await watched.serve(stack, { tip, store, queue: () => 0, verifier: verifier.name, version: packageJson.version, origin, now: timeOfDay, witnesses: () => witnesses?.report() ?? null, notary: () => standing.report() })
-  const server = stack.use(await listen(app, { host: config.host, port: config.port, limits: clientIpHeader === null ? {} : { connectionsPerAddress: Infinity }, upgrades: streams }))
+  const server = await openCounter(stack, config, { app, store, withheld, tip, clock, log, observer: watched.streams })
   log('info', { url: server.url, metrics, origin, size: tip.durable, published: tip.published, store: store.kind, verifier: verifier.name, upstream: config.upstream, source: begun.source }, 'the notary listens')
 
   const failed = firstFailure([reads, followed, ...ended])

@@ -3,12 +3,11 @@
 import { dirname } from 'node:path'
 import packageJson from '../package.json' with { type: 'json' }
 import { UsageError, type Config } from './config.ts'
+import { openCounter } from './counter.ts'
 import { formatVerifierKey, KEY_TYPES } from './core/tlog/note.ts'
 import { AnswerCache } from './http/answer-cache.ts'
 import { createApp } from './http/app.ts'
 import { forwardTo } from './http/forward.ts'
-import { listen } from './http/listen.ts'
-import { LIMITS } from './http/limits.ts'
 import type { Submitted } from './http/ports.ts'
 import { followHead, type FollowPorts } from './log/follow-head.ts'
 import { openGuard } from './log/guard.ts'
@@ -20,19 +19,16 @@ import { PublishedTimes } from './log/published-times.ts'
 import { runSequencer, type SequencerPorts } from './log/sequencer.ts'
 import { submitTo } from './log/submit.ts'
 import type { WitnessesReport } from './log/witnesses.ts'
-import type { BackEnds } from './native/back-ends.ts'
 import { curveFinder } from './native/find-signer.ts'
 import { chooseBackEnds } from './native/self-test.ts'
-import { createVerifier, type Verifier } from './native/verifier.ts'
-import { clientKey } from './net/client-address.ts'
-import { Throttle } from './net/throttle.ts'
+import type { Verifier } from './native/verifier.ts'
 import { keepMap } from './mapping.ts'
 import { openStorage } from './open-storage.ts'
+import { openVerifier } from './open-verifier.ts'
 import { checkOrigin, newLog, signFor, writeVkey, type OpenedLog, type Signer } from './signing.ts'
 import { logOfDataFolder, noteDataFolder, randomOrigin, readKeys, stateFiles, type StateFiles } from './state-files.ts'
 import type { Append, Store } from './storage/store.ts'
 import { Tip } from './storage/tip.ts'
-import { openStreams } from './stream/upgrade.ts'
 import { firstFailure, openLogLines, systemClock } from './system.ts'
 import { watch } from './watch.ts'
 import { readWithheld } from './withheld-file.ts'
@@ -86,29 +82,12 @@ export async function startDirectory(config: Config): Promise<RunningDirectory> 
   const ports = { store, withheld, tip, answers, curveOf: curveFinder(backEnds), submit, forward, origin, version: VERSION, now, faults, map, witnesses: report, log }
   const { rateLimitStatus, writeRate, readRate, clientIpHeader } = config
   const app = createApp(ports, { rateLimitStatus, writeRate, readRate, clientIpHeader, onRequest: watched.onRequest })
-  // Behind a proxy every connection has the proxy's address.
-  const limits = clientIpHeader === null ? {} : { connectionsPerAddress: Infinity }
-  // Streams are opened at the rate of reads, counted apart.
-  const openings = readRate === 0 ? null : new Throttle({ rate: readRate, burst: readRate * LIMITS.readBurstSeconds, addresses: LIMITS.addresses })
-  const streams = stack.use(
-    openStreams({
-      store, withheld, tip, now, log,
-      clientKey: (request) => clientKey(request, clientIpHeader),
-      admit: (key) => openings?.take(key, systemClock.now()) ?? 0,
-      maxCursorAgeMs: config.maxCursorAgeMs,
-      observer: watched.streams,
-    }),
-  )
-  const server = stack.use(await listen(app, { host: config.host, port: config.port, limits, upgrades: streams }))
+  const server = await openCounter(stack, config, { app, store, withheld, tip, clock: systemClock, log, observer: watched.streams })
   log('info', { url: server.url, metrics, origin, role: config.role, size: tip.durable, published: tip.published, store: store.kind, verifier: verifier?.name ?? 'none' }, 'listening')
 
   const failed = firstFailure(ended)
   const owned = stack.move()
   return { url: server.url, origin, vkey: vkeys.join('\n'), failed, [Symbol.asyncDispose]: () => owned.disposeAsync() }
-}
-
-function openVerifier(backEnds: BackEnds, log: LogLine): Promise<Verifier> {
-  return createVerifier({ backEnds, onIncident: (error) => log('error', { error }, 'a thread that checks signatures failed; its work is done all the same') })
 }
 
 // Takes operations into the log until its stack ends.

@@ -7,8 +7,8 @@ import { migrateToLatest } from './storage/migrate.ts'
 import { openPostgres } from './storage/postgres.ts'
 import type { Store } from './storage/store.ts'
 
-/** Opens the database that the settings name, embedded or not, with the newest schema. */
-export async function openStorage(config: Pick<Config, 'databaseUrl' | 'dataDir' | 'role'>, log: LogLine): Promise<AsyncDisposable & { readonly store: Store }> {
+/** Opens the database that the settings name, embedded or not, with the newest schema. `role` is that of a directory's process. */
+export async function openStorage(config: Pick<Config, 'databaseUrl' | 'dataDir'> & Partial<Pick<Config, 'role'>>, log: LogLine): Promise<AsyncDisposable & { readonly store: Store }> {
   await using stack = new AsyncDisposableStack()
   const connection = config.databaseUrl ?? stack.use(await startEmbedded({ dataDir: config.dataDir, log })).connection
   // A copy cannot be migrated; it is refused, with words, while its original is older than this program.

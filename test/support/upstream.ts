@@ -79,7 +79,8 @@ export interface Front extends AsyncDisposable {
 /** A front that changes nothing yet. */
 export async function openFront(target: ServedLog): Promise<Front> {
   const sockets = new WebSocketServer({ noServer: true })
-  const server = createServer((request, response) => void passOn(request, response))
+  // What is behind it may go in the middle of an answer: then so does the answer.
+  const server = createServer((request, response) => void passOn(request, response).catch(() => request.socket.destroy()))
   const front: Front = {
     url: '', target, answer: (_path, body) => body, frame: (bytes) => [bytes], gone: false, streams: true,
     cut: () => sockets.clients.forEach((socket) => socket.terminate()),
