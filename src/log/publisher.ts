@@ -6,11 +6,12 @@ import type { KeptCheckpoint, SignedLog } from '../storage/store.ts'
 import type { Tip } from '../storage/tip.ts'
 import { startBackoff } from './backoff.ts'
 import { checkExtends, ContradictionError } from './consistency.ts'
+import { ownCheckpoint } from './cosigned-trees.ts'
 import { GuardError, type Guard } from './guard.ts'
 import { WRITER_LIMITS } from './limits.ts'
 import type { Clock, LogLine, WriterObserver } from './ports.ts'
 import type { SignedCheckpoint } from './witness-client.ts'
-import { ownCheckpoint, SplitViewError, type Witnesses } from './witnesses.ts'
+import { SplitViewError, type Witnesses } from './witnesses.ts'
 
 /** What the publisher works with. */
 export interface PublisherPorts {

@@ -1,16 +1,15 @@
 // The witnesses of a policy: asked in parallel, each at its own pace, until a quorum of them has cosigned.
 // spec/log.md#witnesses
 
-import { createHash } from 'node:crypto'
-import { alarmPart, alarmWords, formatAlarm } from '../core/alarm.ts'
-import { bytesEqual } from '../core/encoding/text.ts'
-import { verdictOf } from '../core/errors.ts'
-import { formatNote, parseNote, verifyNote, type NoteSignature, type VerifiedSignature, type VerifierKey } from '../core/tlog/note.ts'
+import { parseNote, type VerifiedSignature, type VerifierKey } from '../core/tlog/note.ts'
 import { meetsQuorum, type Policy, type PolicyWitness } from '../core/tlog/policy.ts'
 import type { KeptCheckpoint, Publication } from '../storage/store.ts'
+import { CosignedTrees } from './cosigned-trees.ts'
 import { WRITER_LIMITS } from './limits.ts'
 import type { LogLine } from './ports.ts'
+import { alarmName, alarmText, type AskedWitnesses } from './witness-alarm.ts'
 import { WitnessClient, type SignedCheckpoint, type WitnessAlarm, type WitnessPorts } from './witness-client.ts'
+import { checkPolicy } from './witness-policy.ts'
 
 /** What the witnesses are asked under, and who is told. */
 export interface WitnessSettings extends WitnessPorts {
@@ -51,18 +50,12 @@ export class SplitViewError extends Error {
   override readonly name = 'SplitViewError'
 }
 
-/** The policy cannot be used by this log: words for the operator. */
-export class PolicyError extends Error {
-  override readonly name = 'PolicyError'
-}
-
 /** The witnesses of one log's policy. */
 export class Witnesses {
   readonly #settings: WitnessSettings
   readonly #endpoints: readonly Endpoint[]
   readonly #state = new Map<string, { cosignedAt: number | null; latencyMs: number | null; refusal: string | null }>()
-  /** By size. */
-  readonly #trees = new Map<number, Tree>()
+  readonly #trees: CosignedTrees
   /** Witnesses that have said since the start how much they have seen. */
   readonly #answered = new Set<PolicyWitness>()
   readonly #stop = new AbortController()
@@ -82,6 +75,7 @@ export class Witnesses {
     this.#settings = settings
     const { policy, keys, rates } = settings
     checkPolicy(policy, keys, rates)
+    this.#trees = new CosignedTrees(policy, keys)
     for (const { name, url } of policy.witnesses) {
       this.#state.set(name, { cosignedAt: null, latencyMs: null, refusal: url === null ? 'it has no address in the policy' : null })
     }
@@ -104,12 +98,10 @@ export class Witnesses {
    * all have answered, or at the deadline. Throws SplitViewError where one has seen more than was ever signed here, or something else.
    */
   async ask(publication: Publication | null): Promise<void> {
-    const { keys } = this.#settings
     const silent = this.#endpoints.filter(({ witnesses }) => !witnesses.some((witness) => this.#answered.has(witness)))
     if (publication === null) for (const witness of this.#settings.policy.witnesses) this.#answered.add(witness)
     else {
-      const checkpoint = ownCheckpoint(publication, keys)
-      this.#remember(publication)
+      const checkpoint = this.#trees.remember(publication)
       await Promise.all(silent.map((endpoint) => new Promise<void>((resolve) => this.#offer(endpoint, { checkpoint, done: () => resolve() }))))
     }
     this.#asked = true
@@ -153,28 +145,24 @@ export class Witnesses {
 
   /** The note of a checkpoint as it is served: with the cosignatures of its tree, those first that the policy names first. */
   noteOf(checkpoint: SignedCheckpoint): string {
-    const { policy } = this.#settings
-    const { text, signatures } = parseNote(checkpoint.note)
-    const known = this.#trees.get(checkpoint.size)?.cosignatures
-    const lines = policy.witnesses.flatMap(({ name }) => known?.get(name) ?? [])
-    return formatNote({ text, signatures: [...signatures, ...servedOf(policy, lines, WRITER_LIMITS.signatureLines - signatures.length).map(({ signature }) => signature)] })
+    return this.#trees.noteOf(checkpoint)
   }
 
   /** Says that a checkpoint is published. */
   notePublished(checkpoint: SignedCheckpoint): void {
-    this.#treeOf(checkpoint.size).published = checkpoint
+    this.#trees.at(checkpoint.size).published = checkpoint
     if (this.hasSlow(checkpoint.size)) this.onCosigned(checkpoint.size)
   }
 
   /** The checkpoint of this size that was published; null where none was, or it is long ago. */
   published(size: number): SignedCheckpoint | null {
-    return this.#trees.get(size)?.published ?? null
+    return this.#trees.find(size)?.published ?? null
   }
 
   /** Whether a witness with a rate of its own has cosigned the tree of this size. */
   hasSlow(size: number): boolean {
     const slow = this.#endpoints.filter(({ everyMs }) => everyMs > 0).flatMap(({ witnesses }) => witnesses)
-    return slow.some(({ name }) => this.#trees.get(size)?.cosignatures.has(name))
+    return slow.some(({ name }) => this.#trees.find(size)?.cosignatures.has(name))
   }
 
   /** Sizes of those of these checkpoints, given by size, that need not be kept: all but the newest, and the newest with a cosignature of each witness. */
@@ -274,7 +262,7 @@ export class Witnesses {
     const name = witnesses.find(({ key }) => key === cosignature.key)?.name ?? ''
     if (this.#state.get(name)?.refusal !== null) log('info', { witness: name }, 'a witness cosigns again')
     this.#state.set(name, { cosignedAt: clock.timeOfDay(), latencyMs, refusal: null })
-    this.#treeOf(size).cosignatures.set(name, cosignature)
+    this.#trees.at(size).cosignatures.set(name, cosignature)
   }
 
   #refused({ witnesses }: Endpoint, reason: string): void {
@@ -294,7 +282,7 @@ export class Witnesses {
     this.#refused(endpoint, alarm.reason)
     try {
       const time = this.#settings.clock.timeOfDay()
-      const keep = (theirs: string | null): string => keepAlarm(nameOf(alarm), alarmText(endpoint, checkpoint, alarm, theirs, time))
+      const keep = (theirs: string | null): string => keepAlarm(alarmName(alarm), alarmText(endpoint, checkpoint, alarm, theirs, time))
       this.alarm = new SplitViewError(`${words}. The exchange is in ${keep(null)}`)
       const theirs = await endpoint.client.monitor(checkpoint.origin, signal)
       if (theirs !== null) keep(theirs)
@@ -313,51 +301,12 @@ export class Witnesses {
     if (before === null && this.shortfall !== null) log('warn', {}, this.shortfall)
     if (before !== null && met) log('info', {}, 'the quorum of witnesses is met again')
   }
-
-  // What was published before this process began stays published.
-  #remember(publication: Publication): void {
-    const { policy, keys: own } = this.#settings
-    const { size, note } = publication
-    const tree = this.#treeOf(size)
-    tree.published ??= ownCheckpoint(publication, own)
-    const keys = policy.witnesses.map(({ key }) => key)
-    const { value } = verdictOf(() => verifyNote(parseNote(note), keys))
-    for (const cosignature of value ?? []) {
-      const name = policy.witnesses.find(({ key }) => key === cosignature.key)?.name ?? ''
-      if (!tree.cosignatures.has(name)) tree.cosignatures.set(name, cosignature)
-    }
-  }
-
-  #treeOf(size: number): Tree {
-    const known = this.#trees.get(size) ?? { published: null, cosignatures: new Map<string, VerifiedSignature>() }
-    this.#trees.set(size, known)
-    const oldest = [...this.#trees.keys()].sort((a, b) => b - a).slice(WRITER_LIMITS.cosignedTrees)
-    for (const size of oldest) this.#trees.delete(size)
-    return known
-  }
-}
-
-/** The checkpoint of a publication with the log's own signatures alone. */
-export function ownCheckpoint({ size, root, note, publishedAt }: Publication, keys: readonly VerifierKey[]): SignedCheckpoint {
-  const { text, signatures } = parseNote(note)
-  const isOwn = ({ name, id }: NoteSignature): boolean => keys.some((key) => key.name === name && key.id === id)
-  const origin = text.slice(0, text.indexOf('\n'))
-  return { origin, size, root, note: formatNote({ text, signatures: signatures.filter(isOwn) }), signedAt: publishedAt }
 }
 
 const DAY_MS = 86_400_000
 
-/** What is remembered of a tree that was signed. */
-interface Tree {
-  published: SignedCheckpoint | null
-  /** By the witness's name. */
-  readonly cosignatures: Map<string, VerifiedSignature>
-}
-
-/** Witnesses at one address. */
-interface Endpoint {
-  readonly url: string
-  readonly witnesses: readonly PolicyWitness[]
+/** Witnesses at one address, and how they are asked. */
+interface Endpoint extends AskedWitnesses {
   readonly client: WitnessClient
   /** Shortest time between two questions, milliseconds; 0 where it is asked for every checkpoint. */
   readonly everyMs: number
@@ -369,53 +318,4 @@ interface Endpoint {
 interface Job {
   readonly checkpoint: SignedCheckpoint
   readonly done: (cosigned: readonly VerifiedSignature[]) => void
-}
-
-/** At most `most` of these cosignatures: the last are left out first, but never one without which the quorum is not met. */
-function servedOf<T extends { readonly key: VerifierKey }>(policy: Policy, cosignatures: readonly T[], most: number): readonly T[] {
-  let served = cosignatures
-  for (const cosignature of cosignatures.toReversed()) {
-    if (served.length <= most) break
-    const rest = served.filter((other) => other !== cosignature)
-    if (meetsQuorum(policy, rest) || !meetsQuorum(policy, served)) served = rest
-  }
-  return served
-}
-
-function alarmText({ witnesses, url }: Endpoint, { origin, note }: SignedCheckpoint, { reason, request, reply }: WitnessAlarm, theirs: string | null, time: number): string {
-  const names = witnesses.map(({ name }) => name).join(', ')
-  const parts = [
-    ...witnesses.map(({ vkey }) => alarmPart('witness-vkey', vkey)),
-    alarmPart('witness-url', url),
-    alarmPart('request', request),
-    alarmPart('response', `${reply.status} ${reply.type}\n\n${reply.body}`),
-    alarmPart('checkpoint', note),
-    ...(theirs === null ? [] : [alarmPart('witness-checkpoint', theirs)]),
-  ]
-  return formatAlarm({ origin, time, words: alarmWords(`the witness ${names}: ${reason}`), parts })
-}
-
-// The same exchange, seen again after a restart, is the same alarm.
-function nameOf({ request, reply }: WitnessAlarm): string {
-  return createHash('sha256').update(JSON.stringify([request, reply])).digest('hex').slice(0, 16)
-}
-
-function checkPolicy(policy: Policy, keys: readonly VerifierKey[], rates: ReadonlyMap<string, number>): void {
-  const { logs, witnesses, quorum } = policy
-  const isOurs = (vkey: VerifierKey): boolean => keys.some((key) => key.name === vkey.name && bytesEqual(key.publicKey, vkey.publicKey))
-  if (logs.length > 0 && !logs.some(({ key }) => isOurs(key))) {
-    throw new PolicyError(`the policy is of ${logs.map(({ key }) => key.name).join(', ')} and names no key of this log, ${keys.map(({ name, id }) => `${name}+${id}`).join(', ')}`)
-  }
-  for (const { name, url } of witnesses) {
-    if (url !== null && !(URL.canParse(url) && /^https?:$/.test(new URL(url).protocol))) throw new PolicyError(`the witness ${name} of the policy has no http:// or https:// address: ${url}`)
-  }
-  const stranger = [...rates.keys()].find((name) => !witnesses.some((witness) => witness.name === name))
-  if (stranger !== undefined) throw new PolicyError(`a rate is set for ${stranger}, which is no witness of the policy`)
-  const slow = new Set(witnesses.flatMap(({ name, url }) => (rates.has(name) ? [url] : [])))
-  const prompt = witnesses.filter(({ url }) => url !== null && !slow.has(url))
-  if (!meetsQuorum(policy, prompt)) {
-    throw new PolicyError(`the quorum ${quorum} can never be met for every checkpoint: it needs witnesses that have no address in the policy, or a rate of their own`)
-  }
-  const lines = WRITER_LIMITS.signatureLines - keys.length
-  if (quorum !== null && servedOf(policy, prompt, lines).length > lines) throw new PolicyError(`the quorum ${quorum} needs more than ${lines} witnesses, and a checkpoint carries no more signatures`)
 }
