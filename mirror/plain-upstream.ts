@@ -105,7 +105,7 @@ export class PlainUpstream {
     await this.#clock.sleep(at - now, this.#signal)
     this.#signal.throwIfAborted()
     try {
-      const { body } = await request({ url: this.url + path, maxBytes }, { attempts: 1, timeoutMs: MIRROR_LIMITS.pageMs, signal: this.#signal, fetch: fetchHere })
+      const { body } = await request({ url: this.url + path, maxBytes }, { attempts: 1, timeoutMs: MIRROR_LIMITS.pageMs, signal: this.#signal })
       this.heardAt = this.#clock.now()
       return body
     } catch (error) {
@@ -114,9 +114,6 @@ export class PlainUpstream {
     }
   }
 }
-
-// What is set aside is shown to everybody: no directory may have this machine fetch it from where only this machine is let in.
-const fetchHere: typeof fetch = (input, init) => fetch(input, { ...init, redirect: 'error' })
 
 // Counted before anything is made of them. The last one may lack its end.
 function checkLines(body: Uint8Array): void {

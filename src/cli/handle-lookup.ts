@@ -23,7 +23,7 @@ export function systemLookup(): HandleLookup {
     },
     async get(url) {
       try {
-        return utf8Decode((await request({ url, maxBytes: MAX_BYTES }, { ...HTTPS_LIMITS, fetch: (input, init) => fetch(input, { ...init, redirect: 'error' }) })).body)
+        return utf8Decode((await request({ url, maxBytes: MAX_BYTES }, HTTPS_LIMITS)).body)
       } catch (error) {
         if (error instanceof ServerError && error.status === 404) return null
         throw error

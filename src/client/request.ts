@@ -65,9 +65,10 @@ export class UnreachableError extends Error {
 
 /**
  * Sends a request and reads the answer. Status 429 and 5xx and a failing network are tried again, after what
- * `Retry-After` says or a wait that doubles; every request that is sent here may be repeated safely. Throws
- * ServerError for any other status or when the attempts are used up, UnreachableError where no complete answer
- * within the bounds came, and the signal's reason once it is aborted.
+ * `Retry-After` says or a wait that doubles; every request that is sent here may be repeated safely. Redirects are not
+ * followed: a server may not send who asks it to where only that machine is let in. Throws ServerError for any other status
+ * or when the attempts are used up, UnreachableError where no complete answer within the bounds came, and the signal's
+ * reason once it is aborted.
  */
 export async function request(asked: Request, options: RequestOptions = {}): Promise<Answer> {
   const { attempts = 5, backoffMs = 250, signal } = options
@@ -104,25 +105,27 @@ interface Failure {
   readonly waitMs: number | null
 }
 
-/** More than the bound came: asking again would bring the same. */
-class TooLongError extends Error {}
+/** Asking again would bring the same. */
+class LastingError extends Error {}
 
 async function tryOnce(asked: Request, { fetch: send = fetch, signal, timeoutMs = 30_000 }: RequestOptions): Promise<Answer | Failure> {
   const timeout = AbortSignal.timeout(timeoutMs)
   try {
     const response = await send(asked.url, {
       method: asked.method ?? 'GET',
+      redirect: 'manual',
       signal: signal === undefined ? timeout : AbortSignal.any([signal, timeout]),
       ...(asked.json === undefined ? {} : { body: asked.json, headers: { 'content-type': 'application/json' } }),
     })
     if (response.status === 200) return { body: await readBody(response, asked.maxBytes), headers: response.headers }
+    // A browser does not say where to: its answer has no status.
+    if (response.type === 'opaqueredirect' || (response.status >= 300 && response.status < 400)) throw new LastingError('it redirects, which is not followed: give its true address')
     const words = wordsOf(await readBody(response, MAX_ERROR_BYTES).catch(() => new Uint8Array()))
     const again = response.status === 429 || response.status >= 500
     const waitMs = retryAfterMs(response.headers)
     return { error: new ServerError(asked.url, response.status, words, waitMs), again, waitMs }
   } catch (error) {
-    const tooLong = error instanceof TooLongError
-    return { error: new UnreachableError(asked.url, reasonOf(error), error), again: !tooLong, waitMs: null }
+    return { error: new UnreachableError(asked.url, reasonOf(error), error), again: !(error instanceof LastingError), waitMs: null }
   }
 }
 
@@ -138,7 +141,7 @@ async function readBody(response: Response, maxBytes: number): Promise<Uint8Arra
     length += read.value.length
     if (length > maxBytes) {
       await reader?.cancel().catch(() => undefined)
-      throw new TooLongError(`more than ${maxBytes} bytes`)
+      throw new LastingError(`more than ${maxBytes} bytes`)
     }
     parts.push(read.value)
   }

@@ -29,6 +29,18 @@ describe('a request', () => {
     expect(count).toBe(1)
   })
 
+  it('does not follow a redirect, and says so', async () => {
+    const asked: (string | undefined)[] = []
+    await using server = await serve(({ url }, response) => {
+      asked.push(url)
+      response.writeHead(302, { location: '/elsewhere' }).end()
+    })
+    const refused = request({ url: server.url, maxBytes: 10 }, { backoffMs: 1 })
+    await expect(refused).rejects.toBeInstanceOf(UnreachableError)
+    await expect(refused).rejects.toThrow('it redirects, which is not followed')
+    expect(asked).toEqual(['/'])
+  })
+
   it('gives up after its attempts, with the last answer', async () => {
     let count = 0
     await using server = await serve((_, response) => {
