@@ -9,6 +9,7 @@ export default defineConfig({
     maxWorkers: Math.max(2, availableParallelism() - 1),
     setupFiles: ['test/support/fixed-seed.ts'],
     testTimeout: 240_000,
+    expect: { poll: { timeout: 30_000 } },
     hookTimeout: 240_000,
   },
 })

@@ -6,6 +6,7 @@ export default defineConfig({
     maxWorkers: 2,
     setupFiles: ['test/support/fixed-seed.ts'],
     testTimeout: 3_600_000,
+    expect: { poll: { timeout: 30_000 } },
     hookTimeout: 3_600_000,
   },
 })

@@ -32,6 +32,8 @@ export interface DatabaseOptions {
 /** Every limit of a connection, in one place. */
 export const DATABASE_LIMITS = {
   poolSize: 10,
+  /** Connections for whole runs of entries, such as exports: apart, so that however many are read writers find the others free. */
+  runsPoolSize: 4,
   /** Waiting for a connection, free or new. */
   connectMs: 10_000,
   /** Longest statement; a wait for the head's row is one. */

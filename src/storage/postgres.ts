@@ -25,6 +25,7 @@ import { HEAD_COLUMNS, headOf, underHead } from './under-head.ts'
 export async function openPostgres(options: DatabaseOptions): Promise<Store> {
   const pool = openPool(options)
   const db = overPool(pool)
+  const runs = openPool({ ...options, poolSize: DATABASE_LIMITS.runsPoolSize })
   try {
     await checkSchema(db)
   } catch (error) {
@@ -63,9 +64,9 @@ export async function openPostgres(options: DatabaseOptions): Promise<Store> {
     },
     newest,
     newestOf: (dids) => newestOf(pool, dids),
-    leaves: (start, end) => leaves(pool, start, end),
-    exportFrom: (from, to, count, use) => exportFrom(pool, from, to, count, use),
-    exportAfter: (after, to, count) => exportAfter(pool, after, to, count),
+    leaves: (start, end) => leaves(runs, start, end),
+    exportFrom: (from, to, count, use) => exportFrom(runs, from, to, count, use),
+    exportAfter: (after, to, count) => exportAfter(runs, after, to, count),
 
     rejected: (from, to, count) => rejected(db, from, to, count),
     tiles: (asked) => tiles(db, asked),
@@ -137,7 +138,7 @@ export async function openPostgres(options: DatabaseOptions): Promise<Store> {
     },
 
     [Symbol.asyncDispose]() {
-      disposed ??= Promise.all([db.destroy(), ...[...watches].map((watching) => watching[Symbol.asyncDispose]())]).then(() => {})
+      disposed ??= Promise.all([db.destroy(), runs.end(), ...[...watches].map((watching) => watching[Symbol.asyncDispose]())]).then(() => {})
       return disposed
     },
   }

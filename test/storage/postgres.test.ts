@@ -111,6 +111,17 @@ describe('a transaction whose connection fails', () => {
     expect((await store.head())?.size).toBe(1)
   })
 
+  it('does not wait for runs that are read, however many', async () => {
+    const { store } = await withLog()
+    await store.underHead(appendOne)
+    let read = 0
+    const runs = Array.from({ length: 1_000 }, () => store.exportFrom(0, 1, 1, () => read++))
+    await store.underHead(async (held) => void (await held.history(['did:plc:aaaaaaaaaaaaaaaaaaaaaaaa'], 0)))
+    expect(read).toBeLessThan(runs.length)
+    await Promise.all(runs)
+    expect(read).toBe(runs.length)
+  })
+
   it('is rolled back where a statement failed and the work went on', async () => {
     const { store, place } = await withLog()
     await inDatabase(place, 'alter table entries add check (index <> 0)')
