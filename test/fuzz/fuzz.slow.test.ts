@@ -1,9 +1,11 @@
 // A million mutated inputs for each reader, or as many as fit into twenty minutes (STELE_FUZZ_SECONDS): how many is printed.
 
-import { afterAll, describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it, vi } from 'vitest'
 import { fuzz, fuzzSettings } from './fuzz.ts'
 import { TARGETS } from './targets.ts'
 import { endServing } from './targets/http.ts'
+
+vi.mock('@noble/curves/ed25519.js', () => import('../support/native-ed25519.ts'))
 
 const INPUTS = 1_000_000
 const BUDGET_MS = Number(process.env['STELE_FUZZ_SECONDS'] ?? '1200') * 1000

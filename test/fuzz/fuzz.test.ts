@@ -1,12 +1,14 @@
 // Ten thousand mutated inputs for each reader. `STELE_FUZZ_SEED` chooses others, `STELE_FUZZ_AT` an iteration of a finding.
 
-import { afterAll, describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it, vi } from 'vitest'
 import { fuzz, fuzzSettings, inputOf } from './fuzz.ts'
 import { MAX_INPUT_BYTES } from './mutate.ts'
 import { accepted, must, type Target } from './target.ts'
 import { TARGETS } from './targets.ts'
 import { endServing } from './targets/http.ts'
 import { DirectoryError } from '../../src/core/errors.ts'
+
+vi.mock('@noble/curves/ed25519.js', () => import('../support/native-ed25519.ts'))
 
 const INPUTS = 10_000
 const { seed, at } = fuzzSettings(1)
