@@ -1,16 +1,48 @@
-// Every benchmark, one after the other; its arguments are handed to each. One that fails does not keep the others from
-// running.
+// Every benchmark, one after the other; what each is told beside its own defaults stands here, and the arguments are handed to
+// each as well. One that fails does not keep the others from running. How long each took is said at the end.
 //
 // node bench/all.ts [--runs 5]
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { note } from './harness.ts'
+
+/** One log of a million identities for all who ask for that: it is written to last. */
+const folder = mkdtempSync(join(tmpdir(), 'stele-bench-'))
+const MILLION = ['--data', folder, '--runs', '3', '--operations', '1000000']
+
+/** Fewer runs where one takes long. */
+const PARTS: readonly (readonly [name: string, ...args: string[]])[] = [
+  ['verify'],
+  ['append', '--runs', '3'],
+  ['resolve'],
+  ['audit'],
+  ['export'],
+  ['proof'],
+  ['import', '--runs', '3'],
+  ['mirror', '--runs', '1'],
+  ['startup', '--runs', '3'],
+  ['size'],
+  ['map', '--operations', '125000'],
+  ['stream', '--runs', '3'],
+  ['witness'],
+  ['witnessed', '--runs', '1', '--operations', '40'],
+  ['verified', '--runs', '2'],
+  ['client-size'],
+  ['resolve', ...MILLION],
+  ['export', ...MILLION],
+  ['append', '--data', folder, '--runs', '3', '--before', '1000000', '--writers', '64,256'],
+]
 
 let interrupted = false
-for (const name of ['verify', 'append', 'resolve', 'audit', 'export', 'proof', 'import', 'mirror', 'startup', 'size', 'map', 'stream', 'witness', 'witnessed', 'verified', 'client-size']) {
+const took: string[] = []
+for (const [name, ...args] of PARTS) {
   if (interrupted) break
-  const child = spawn(process.execPath, [join(import.meta.dirname, `${name}.ts`), ...process.argv.slice(2)], { stdio: 'inherit' })
+  const since = performance.now()
+  const child = spawn(process.execPath, [join(import.meta.dirname, `${name}.ts`), ...args, ...process.argv.slice(2)], { stdio: 'inherit' })
   const interrupt = (): void => {
     interrupted = true
     child.kill('SIGTERM')
@@ -18,5 +50,9 @@ for (const name of ['verify', 'append', 'resolve', 'audit', 'export', 'proof', '
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupt)
   const [code] = (await once(child, 'exit')) as [number | null]
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, interrupt)
+  took.push(`${[name, ...args].join(' ').replace(folder, 'FOLDER')}: ${((performance.now() - since) / 1000).toFixed(0)} s${code === 0 ? '' : `, ended with ${code}`}`)
+  note(took.at(-1) ?? '')
   if (code !== 0) process.exitCode = 1
 }
+rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
+note(['', ...took].join('\n'))

@@ -2,7 +2,7 @@
 // first rotation key and by their second, and made with keys of P-256. Afterwards every operation that was acknowledged
 // is looked for in the log.
 //
-// node bench/append.ts [--runs 5] [--seconds 3] [--operations 6000] [--before 1000000] [--profile FOLDER]
+// node bench/append.ts [--runs 5] [--seconds 3] [--operations 6000] [--before 1000000] [--writers 1,16,64,256] [--data FOLDER] [--profile FOLDER]
 
 import { createHash } from 'node:crypto'
 import secp256k1 from 'secp256k1'
@@ -17,7 +17,6 @@ import { layIdentities } from './identities.ts'
 import { post, startGenerator, type Loaded } from './load.ts'
 import { newPlace, serve, type Served } from './server.ts'
 
-const WRITERS = [1, 16, 64, 256]
 const SIGNERS = 50
 /** Of the operations, those of P-256: to sign them takes its time. */
 const P256_SHARE = 1 / 4
@@ -29,7 +28,7 @@ interface Account {
 }
 
 const options = readOptions(6_000)
-await using place = newPlace()
+await using place = newPlace(options.data)
 if (options.before > 0) await layIdentities(place, options.before)
 await using served = await serve(place, options.profile)
 using generator = startGenerator()
@@ -38,7 +37,7 @@ const p256Signers = Array.from({ length: SIGNERS }, (_, i) => signerFromSecret('
 const acknowledged: { readonly did: string; readonly cid: string }[] = []
 const rows: Row[] = []
 
-for (const writers of WRITERS) {
+for (const writers of options.writers) {
   const names = ['genesis', 'update', 'update by the second key', 'genesis, P-256']
   const runs: Figures[][] = names.map(() => [])
   for (let run = 1; run <= options.runs; run++) {

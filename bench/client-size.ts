@@ -12,9 +12,11 @@ const SRC = join(import.meta.dirname, '..', 'src')
 const ENTRY = 'virtual:entry'
 
 const VERIFICATION = { client: '{ createResolver, agreement, webStorageCheckpoints }', core: '{ parsePolicy, parseVerifierKey }' }
+const BY_MAP = { client: '{ createResolver, stateProof, webStorageCheckpoints }', core: '{ parsePolicy }' }
 const CASES: Record<string, { readonly client?: string; readonly core?: string }> = {
   createResolver: { client: '{ createResolver }' },
   'createResolver, agreement, webStorageCheckpoints, parsePolicy, parseVerifierKey': VERIFICATION,
+  'createResolver, stateProof, webStorageCheckpoints, parsePolicy': BY_MAP,
   'verifyReceipt, parseVerifierKey': { core: '{ verifyReceipt, parseVerifierKey }' },
   'the whole client': { client: '*' },
   'the whole client and the core': { client: '*', core: '*' },

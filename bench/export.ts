@@ -1,29 +1,29 @@
 // Operations that a directory exports, a thousand in an answer: by sequence number to one reader and to four, and by time.
 //
-// node bench/export.ts [--runs 5] [--seconds 3] [--operations 20000] [--profile FOLDER]
+// node bench/export.ts [--runs 5] [--seconds 3] [--operations 20000] [--data FOLDER] [--profile FOLDER]
 
 import { directoryClient, EXPORT_PAGE } from '../src/client/directory-client.ts'
 import { medianOf, printTable, readOptions } from './harness.ts'
+import { laidAt, layIdentities } from './identities.ts'
 import { get, startGenerator } from './load.ts'
-import { importLedger, newPlace, serve } from './server.ts'
+import { newPlace, serve } from './server.ts'
 
 const options = readOptions(20_000)
-await using place = newPlace()
-const records = await importLedger(place, options.operations)
+await using place = newPlace(options.data)
+const { length } = await layIdentities(place, options.operations)
 await using served = await serve(place, options.profile)
 using generator = startGenerator()
 
 // Whole pages only, so that each answer is a thousand operations; and all of them are there.
-const pages = Math.floor(records.length / EXPORT_PAGE)
+const pages = Math.floor(length / EXPORT_PAGE)
 if (pages === 0) throw new Error(`--operations: an export needs ${EXPORT_PAGE} operations or more`)
 let lines = 0
 for await (const page of directoryClient(served.url).exportPages(0)) lines += page.length
-if (lines !== records.length) throw new Error(`the export has ${lines} of ${records.length} operations`)
+if (lines !== length) throw new Error(`the export has ${lines} of ${length} operations`)
 
-const times = records.map(({ createdAt }) => createdAt).sort((a, b) => a - b)
 const bySeq = Array.from({ length: pages }, (_, page) => get(`/export?after=${page * EXPORT_PAGE}&count=${EXPORT_PAGE}`))
 // Each page begins where a thousand operations or more are later.
-const byTime = Array.from({ length: pages }, (_, page) => get(`/export?after=${new Date((times[page * EXPORT_PAGE] ?? 0) - 1).toISOString()}&count=${EXPORT_PAGE}`))
+const byTime = Array.from({ length: pages }, (_, page) => get(`/export?after=${new Date(laidAt(page * EXPORT_PAGE) - 1).toISOString()}&count=${EXPORT_PAGE}`))
 const rows = []
 for (const { name, connections, requests } of [
   { name: '1 reader', connections: 1, requests: bySeq },
@@ -37,4 +37,4 @@ for (const { name, connections, requests } of [
   })
   rows.push({ name, figures })
 }
-printTable(`Export of ${records.length} operations`, options, rows)
+printTable(`Export of ${length} operations`, options, rows)

@@ -1,7 +1,7 @@
 // What every benchmark shares: its options, medians of several runs, and a table that says on what machine it was made.
 
 import { cpus, totalmem } from 'node:os'
-import { basename } from 'node:path'
+import { basename, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { secp256k1 } from '@noble/curves/secp256k1.js'
 import { formatTable, median } from './report.ts'
@@ -16,6 +16,10 @@ export interface Options {
   readonly seconds: number
   /** Operations that the log holds before, of a benchmark that writes. */
   readonly before: number
+  /** Writers at once, of a benchmark that writes. */
+  readonly writers: readonly number[]
+  /** Folder in which a log of identities is kept for the next benchmark, and found where it is there; null for none. */
+  readonly data: string | null
   /** Folder for the server's CPU profiles; null for none. */
   readonly profile: string | null
 }
@@ -37,6 +41,8 @@ export function readOptions(operations: number): Options {
       operations: { type: 'string', default: String(operations) },
       seconds: { type: 'string', default: '3' },
       before: { type: 'string', default: '0' },
+      writers: { type: 'string', default: '1,16,64,256' },
+      data: { type: 'string' },
       profile: { type: 'string' },
     },
   })
@@ -45,6 +51,8 @@ export function readOptions(operations: number): Options {
     operations: count('operations', values.operations),
     seconds: count('seconds', values.seconds),
     before: values.before === '0' ? 0 : count('before', values.before),
+    writers: values.writers.split(',').map((text) => count('writers', text)),
+    data: values.data === undefined ? null : resolve(values.data),
     profile: values.profile ?? null,
   }
 }

@@ -1,7 +1,7 @@
 // DID documents that a directory serves to 1 and to 64 connections that are kept, each identity in turn: those that it
 // keeps ready, and those that it has to look up.
 //
-// node bench/resolve.ts [--runs 5] [--seconds 3] [--operations 10000] [--profile FOLDER]
+// node bench/resolve.ts [--runs 5] [--seconds 3] [--operations 10000] [--data FOLDER] [--profile FOLDER]
 
 import { LIMITS } from '../src/http/limits.ts'
 import { medianOf, note, printTable, readOptions } from './harness.ts'
@@ -11,7 +11,7 @@ import { newPlace, serve } from './server.ts'
 
 /** An operation each. */
 const options = readOptions(10_000)
-await using place = newPlace()
+await using place = newPlace(options.data)
 const dids = await layIdentities(place, options.operations)
 await using served = await serve(place, options.profile)
 using generator = startGenerator()

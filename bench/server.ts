@@ -33,9 +33,9 @@ export interface Usage {
   readonly machine: number
 }
 
-/** A new place. */
-export function newPlace(): Place {
-  const home = newHome()
+/** A place in a folder of its own, or in one that is kept. */
+export function newPlace(kept: string | null = null): Place {
+  const home = newHome(undefined, kept)
   const data = join(home.folder, 'data')
   const place: Place = {
     home,

@@ -25,7 +25,7 @@ const witnessUrl = (await witness.line).slice('stele witness listening on '.leng
 const [witnessKey = ''] = readFileSync(join(home.folder, 'witness', 'witness.vkeys'), 'utf8').split('\n')
 const policy = `log ${logKey}\nwitness w ${witnessKey} ${witnessUrl}\nquorum w\n`
 writeFileSync(join(home.folder, 'policy'), policy)
-await using served = await serve(place, options.profile, ['--policy', 'policy'])
+await using served = await serve(place, options.profile, ['--policy', 'policy', '--no-map'])
 await published(served, records.length)
 
 const servers = [served.url, served.url.replace('127.0.0.1', 'localhost')]

@@ -23,7 +23,7 @@ for (const interval of INTERVALS) {
   await using place = newPlace()
   await createLog(place)
   const policy = await startWitnesses(place)
-  await using served = await serve(place, options.profile, ['--policy', 'policy', '--checkpoint-interval', interval])
+  await using served = await serve(place, options.profile, ['--policy', 'policy', '--no-map', '--checkpoint-interval', interval])
   const figures = await medianOf(options.runs, (run) => measure(served, policy, `${interval} ${run}`))
   rows.push({ name: `--checkpoint-interval ${interval}`, figures })
 }
