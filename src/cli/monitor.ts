@@ -1,32 +1,39 @@
 // `stele monitor`: tells owners and hosts what changed, who signed it, and how it is undone. docs/following.md#monitor
 
 import { createHash } from 'node:crypto'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command } from 'commander'
-import { readDirectoryUrl, readHttpUrl, readStateDir, UsageError } from '../config.ts'
-import { alertLines, alertOf, renderAlert, type Undo } from '../client/alert.ts'
+import { readDirectoryUrl, readDuration, readHttpUrl, readStateDir, UsageError } from '../config.ts'
+import { alertLines, alertOf } from '../client/alert.ts'
 import { handleOf, show } from '../client/changes.ts'
 import { directoryClient } from '../client/directory-client.ts'
-import { follow, type Followed, type Wanted } from '../client/follow.ts'
-import { renderFollowed } from '../client/followed-json.ts'
+import { follow, type FollowOptions, type Wanted } from '../client/follow.ts'
 import { parseHandle } from '../client/handle.ts'
+import { FOLLOW_LIMITS } from '../client/follow-limits.ts'
+import { keysOfPolicy, partKeys, readKeyStatement } from '../client/keys.ts'
 import { sleep } from '../client/request.ts'
 import { bodiesOf } from '../client/webhook.ts'
 import { formatTimestamp } from '../core/encoding/timestamp.ts'
 import { headOf } from '../core/plc/chain.ts'
 import { dataOf, type Operation } from '../core/plc/operation.ts'
+import { mapOrigin } from '../core/map/map-leaf.ts'
+import { parsePolicy } from '../core/tlog/policy.ts'
 import { RefusedError } from './exit.ts'
 import { openVerifier } from './fast-verifier.ts'
-import { addFollowingOptions, knownKeys, openCursor, openWebhook, untilEnded, type FollowingFlags } from './following.ts'
+import { addFollowingOptions, knownKeys, openCursor, openWebhook, shownMapKeys, untilEnded, type FollowingFlags } from './following.ts'
 import { defaultKeyFile } from './identity-options.ts'
 import { onInterrupt } from './interrupt.ts'
-import { watchSight } from './looking.ts'
+import { freshOnly, type Looking } from './looking.ts'
 import { addSettings, CLIENT_SETTINGS, collect, flagsOf } from './options.ts'
 import { readChain, shellWord } from './owner.ts'
 import { requireDid } from './resolve.ts'
 import { runHook } from './run-hook.ts'
-import { escapeControls, escapeLine, print, say } from './terminal.ts'
+import { tellChanges, type CommandFor, type Told } from './tell-changes.ts'
+import { escapeLine, print, say } from './terminal.ts'
+import { MAX_AGE_MS, POLICY_HELP } from './trust.ts'
+import { readVerifierKeys } from './verifier-keys.ts'
+import { watchStates, type Expected, type StatesWatched } from './watch-states.ts'
 import { wordsFor } from './words.ts'
 
 interface Options extends FollowingFlags {
@@ -35,21 +42,13 @@ interface Options extends FollowingFlags {
   readonly handle?: readonly string[]
   readonly from?: readonly string[]
   readonly complete?: true
+  readonly absent?: readonly string[]
+  readonly active?: readonly string[]
+  readonly policy?: string
+  readonly maxAge: string
   readonly exec?: string
   readonly recoveryKey?: string
   readonly json?: true
-}
-
-/** One thing to tell. */
-interface Event {
-  /** Lines for people. */
-  readonly lines: readonly string[]
-  /** One line. */
-  readonly json: string
-  /** For the environment of a command. */
-  readonly facts: Readonly<Record<string, string>>
-  /** Names the delivery. */
-  readonly id: string
 }
 
 /** The command. */
@@ -59,6 +58,10 @@ export function monitorCommand(): Command {
     .option('--did <did>', 'an identity to watch; can be repeated', collect)
     .option('--key <did:key>', 'watch every identity that lists this key, before or after a change; can be repeated', collect)
     .option('--handle <domain>', 'watch every identity that takes, has or leaves a handle at or below this name; can be repeated', collect)
+    .option('--absent <did>', 'an identity that nobody should register: told when its absence from the log is not proved any more; can be repeated', collect)
+    .option('--active <did>', 'an identity that should stay in the log and active: told when that is not proved any more; can be repeated', collect)
+    .option('--policy <file>', `${POLICY_HELP}; it also says when what is shown is old`)
+    .option('--max-age <duration>', 'how old what is shown may be before the monitor calls itself blind', '5m')
     .option('--from <url>', 'a directory or mirror to watch, instead of --url; further ones of the same log are compared with it', collect)
     .option('--complete', 'with --did alone: read every entry, so that no server can leave one out')
     .option('--exec <command>', 'a command of the shell to run for every change, with the facts in its environment and on its standard input')
@@ -78,17 +81,24 @@ export function monitorCommand(): Command {
 async function monitor(urls: readonly string[], options: Options): Promise<number> {
   const dids = (options.did ?? []).map(requireDid)
   const wanted = readWanted(options.key ?? [], options.handle ?? [])
-  if (dids.length === 0 && wanted === null) throw new UsageError('name what to watch: --did, --key or --handle')
+  const expected = readExpected(options)
+  const follows = dids.length > 0 || wanted !== null
+  if (!follows && expected.size === 0) throw new UsageError('name what to watch: --did, --key, --handle, --absent or --active')
+  const policy = options.policy === undefined ? null : parsePolicy(readFileSync(options.policy, 'utf8'))
+  if (policy !== null && policy.quorum === null) throw new UsageError(`--policy: the policy in ${options.policy} asks for no witness`)
+  const maxAgeMs = readDuration('--max-age', options.maxAge, MAX_AGE_MS)
   using interrupt = onInterrupt()
   const { signal } = interrupt
   const deliver = openWebhook(options, signal)
-  const cursor = openCursor(options.cursor ?? defaultCursor(urls, dids, wanted))
+  const cursorFile = options.cursor ?? defaultCursor(urls, [...dids, ...expected.keys()], wanted)
+  const cursor = openCursor(cursorFile)
   const first = (await cursor.read()) === null
-  const keys = await knownKeys(options, cursor, urls, signal)
+  const ofPolicy = keysOfPolicy(policy)
+  const keys = options.vkey === undefined && ofPolicy.logKeys.length > 0 ? ofPolicy.logKeys : await knownKeys(options, cursor, urls, signal)
   const origin = keys[0]?.name ?? ''
   const commandFor = recoverCommand(urls[0] ?? '', options.recoveryKey)
 
-  const tell = async ({ lines, json, facts, id }: Event): Promise<void> => {
+  const tell = async ({ lines, json, facts, id }: Told): Promise<void> => {
     if (options.json === true) print(json)
     else for (const line of lines) print(escapeLine(line))
     const { exec } = options
@@ -96,20 +106,31 @@ async function monitor(urls: readonly string[], options: Options): Promise<numbe
     if (failure !== null) say(`the command of --exec failed: ${failure}`)
     for (const { body } of deliver === null ? [] : bodiesOf(origin, [json])) await deliver?.(id, body)
   }
+
   // What is told at any moment waits its turn.
   let telling: Promise<void> = Promise.resolve()
-  const inTurn = (event: Event): Promise<void> => {
-    telling = telling.then(() => tell(event))
-    return telling
+  const inTurn = (told: Told): Promise<void> => (telling = telling.then(() => tell(told)))
+  const clock = { timeOfDay: Date.now, now: () => performance.now(), sleep: (ms: number, until: AbortSignal) => sleep(ms, until) }
+  if (policy === null) say('no --policy was given: without witnesses, a server that shows an old log for ever is not told from one at rest')
+
+  const statesOf = async (): Promise<StatesWatched> => {
+    const named = [...(options.vkey === undefined ? [] : partKeys(readVerifierKeys(options.vkey)).mapKeys), ...ofPolicy.mapKeys].filter(({ name }) => name === mapOrigin(origin))
+    const mapKeys = named.length > 0 ? named : await shownMapKeys(urls[0] ?? '', origin, signal)
+    const request = { attempts: 1, timeoutMs: FOLLOW_LIMITS.requestMs, signal }
+    return {
+      expected, urls, maxAgeMs, clock,
+      trust: { logKeys: keys, mapKeys, policy },
+      proofOf: (url, did) => directoryClient(url, request).stateProof(did),
+      newKeys: async (url, known) => (await readKeyStatement(url, known, request)).signing,
+      memory: openCursor(`${cursorFile}.states`),
+      introduce: (words) => print(escapeLine(words)),
+      tell: inTurn,
+    }
   }
-  const sight = watchSight(({ type, words }) => {
-    const event = { lines: [`${formatTimestamp(Date.now())} ${words}`], json: JSON.stringify({ type, words }), facts: { STELE_EVENT: type, STELE_WORDS: escapeLine(words) }, id: `${type}-${Date.now()}` }
-    inTurn(event).catch(() => undefined) // it is thrown where the next one is awaited
-  })
 
   await using verifier = await openVerifier()
   const following = {
-    urls, keys, cursor, from: 'now' as const, filter: { dids }, complete: options.complete === true, runEntries: 1, signal, verifyAnswers: verifier.answer.bind(verifier), ...sight,
+    urls, keys, cursor, from: 'now' as const, filter: { dids }, complete: options.complete === true, runEntries: 1, verifyAnswers: verifier.answer.bind(verifier),
     ...(wanted === null ? {} : { wanted }),
   }
   return await untilEnded(
@@ -121,10 +142,28 @@ async function monitor(urls: readonly string[], options: Options): Promise<numbe
           say(`what is there of ${did} cannot be read now: ${wordsFor(error)}`)
         })
       }
-      for await (const one of follow(following)) await inTurn(eventOf(one, origin, commandFor))
+      const stop = new AbortController()
+      const until = AbortSignal.any([signal, stop.signal])
+      const fresh = (looking: Looking): Pick<FollowOptions, 'onLook' | 'onTrouble'> => (policy === null ? looking : freshOnly(looking, policy, maxAgeMs, Date.now))
+      const works = [
+        ...(follows ? [tellChanges({ source: (looking) => follow({ ...following, signal: until, ...fresh(looking) }), origin, commandFor, tell: inTurn, clock })] : []),
+        ...(expected.size === 0 ? [] : [watchStates(await statesOf(), until)]),
+      ]
+      try {
+        await Promise.all(works)
+      } finally {
+        stop.abort()
+        await Promise.allSettled(works)
+      }
     },
     signal, options.evidence, origin,
   )
+}
+
+function readExpected({ absent = [], active = [] }: Options): ReadonlyMap<string, Expected> {
+  const expected = new Map<string, Expected>([...absent.map((did) => [requireDid(did), 'absent'] as const), ...active.map((did) => [requireDid(did), 'active'] as const)])
+  if (expected.size < absent.length + active.length) throw new UsageError('an identity is named twice by --absent and --active')
+  return expected
 }
 
 // What is there when watching begins: a theft may be older than the watch.
@@ -138,41 +177,6 @@ async function introduce(url: string, did: string, commandFor: CommandFor): Prom
   const alert = alertOf(chain, Date.now())
   if (alert.undo.length > 0) for (const line of alertLines(alert, 'before it was watched', (undo) => commandFor(did, undo), Date.now())) print(escapeLine(line))
 }
-
-function eventOf(one: Followed, origin: string, commandFor: CommandFor): Event {
-  const { index } = one
-  const where = `entry ${index} of ${origin}`
-  const id = `${index}-${index}`
-  if (one.type === 'rejected') {
-    const { code } = one.verdict
-    const did = one.entry?.did ?? ''
-    const meaning = one.told ? 'by the history that the server tells of it. Ask another server: where that is wrong, the entry counts' : 'it changes nothing, and the log should not hold it'
-    const words = `${where}, said to be of ${did}, breaks a rule (${code}): ${meaning}`
-    return { lines: [words], json: renderFollowed(one), facts: { STELE_EVENT: 'rejected', STELE_DID: did, STELE_SEQ: String(index + 1), STELE_WORDS: escapeLine(words) }, id }
-  }
-  const { chain } = one
-  const now = Date.now()
-  const alert = alertOf(chain, now)
-  const command = (undo: Undo): string => commandFor(chain.did, undo)
-  const [undo] = alert.undo
-  return {
-    lines: alertLines(alert, where, command, now),
-    json: renderAlert(alert, index + 1, chain, command),
-    facts: {
-      STELE_EVENT: 'change',
-      STELE_DID: chain.did,
-      STELE_CID: alert.cid,
-      STELE_SEQ: String(index + 1),
-      STELE_WORDS: escapeLine(alert.changes.map(({ words }) => `it ${words}`).join('; ')),
-      STELE_SIGNER: alert.signer.key,
-      STELE_UNDO_UNTIL: undo === undefined ? '' : formatTimestamp(undo.until),
-      STELE_UNDO_COMMAND: undo === undefined ? '' : escapeControls(command(undo)),
-    },
-    id,
-  }
-}
-
-type CommandFor = (did: string, undo: Undo) => string
 
 // The file of a key is its owner's to know; the one that `did create` made is found without being named.
 function recoverCommand(url: string, keyFile: string | undefined): CommandFor {

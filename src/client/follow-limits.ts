@@ -17,6 +17,8 @@ export const FOLLOW_LIMITS = {
   pollMs: 2_000,
   /** How long a stream may lack what the checkpoint of its server covers, in milliseconds. */
   streamLagMs: 4_000,
+  /** How long the followed server may lack what the checkpoint of another one covers, in milliseconds. */
+  serverLagMs: 1_500,
   /** How long a server may take for one answer, in milliseconds. */
   requestMs: 10_000,
   /** First wait between two attempts, in milliseconds; it doubles, and up to half of it is left out at random. */
@@ -35,4 +37,6 @@ export const FOLLOW_LIMITS = {
   historiesAtOnce: 8,
   /** How often the cursor is kept while nothing of what is read is asked for, in milliseconds. */
   keepMs: 1_000,
+  /** How often the proofs of identities that are expected to be there, or not to be, are asked for, in milliseconds. */
+  statesMs: 10_000,
 } as const

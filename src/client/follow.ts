@@ -55,14 +55,24 @@ export interface FollowOptions {
   readonly signal?: AbortSignal
   /** Told of every failure of a server; another attempt follows. */
   readonly onTrouble?: (url: string, error: Error) => void
-  /** Told whenever a checkpoint of the log was verified. */
-  readonly onLook?: (checkpoint: Checkpoint, url: string) => void
+  /** Told whenever a checkpoint of the log was verified, with the note that it came in. */
+  readonly onLook?: (checkpoint: Checkpoint, url: string, note: string) => void
   /** From 0 up to 1, for the waits between attempts. Default: Math.random. */
   readonly random?: () => number
+  /** Default: the machine's. */
+  readonly clock?: FollowClock
   /** Default: the platform's. */
   readonly fetch?: RequestOptions['fetch']
   /** Default: the platform's. */
   readonly WebSocket?: typeof WebSocket
+}
+
+/** What a follower waits and measures by. */
+export interface FollowClock {
+  /** Milliseconds that never go back. */
+  now(): number
+  /** Resolves after so many milliseconds; throws the signal's reason once it is aborted. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>
 }
 
 /** A filter that no server knows. */
@@ -140,6 +150,8 @@ export async function* followRuns(options: FollowOptions): AsyncGenerator<readon
 
 const CONTRADICTED = 'the log has signed two trees that contradict each other: nothing that it signs can be followed any more'
 
+const MACHINE: FollowClock = { now: () => performance.now(), sleep }
+
 interface Signed {
   readonly checkpoint: Checkpoint
   readonly note: string
@@ -165,6 +177,7 @@ class Follower {
   readonly #dids: ReadonlySet<string> | null
   readonly #services: ReadonlySet<string>
   readonly #request: RequestOptions
+  readonly #clock: FollowClock
   #position: Position
   /** Of the tree of the position's size; null where it has to be derived from tiles. */
   #edge: Edge | null = null
@@ -179,10 +192,11 @@ class Follower {
   #lastOlder = ''
 
   constructor(options: FollowOptions) {
-    const { urls, keys, filter = {}, complete = false, wanted, cursor = memoryCursor(), verifyAnswers = answerAll, signal, fetch } = options
+    const { urls, keys, filter = {}, complete = false, wanted, cursor = memoryCursor(), verifyAnswers = answerAll, signal, fetch, clock = MACHINE } = options
     if (urls.length === 0 || keys.length === 0) throw new RangeError('an address and a key of the log are needed')
     this.#options = options
-    const request: RequestOptions = { attempts: 1, timeoutMs: FOLLOW_LIMITS.requestMs, ...(signal === undefined ? {} : { signal }), ...(fetch === undefined ? {} : { fetch }) }
+    this.#clock = clock
+    const request: RequestOptions = { attempts: 1, timeoutMs: FOLLOW_LIMITS.requestMs, sleep: (ms, ended) => clock.sleep(ms, ended), ...(signal === undefined ? {} : { signal }), ...(fetch === undefined ? {} : { fetch }) }
     this.#servers = urls.map((url) => ({ url, reader: httpTileReader(url, request) }))
     this.#request = request
     const { dids = [], services = [] } = filter
@@ -203,7 +217,7 @@ class Follower {
     if (this.#position.note === null || text === this.#kept) return
     await this.#cursor.write(text)
     this.#kept = text
-    this.#keptAt = performance.now()
+    this.#keptAt = this.#clock.now()
   }
 
   /** All entries before this one were taken. */
@@ -229,7 +243,7 @@ class Follower {
         if (error instanceof GapError) turn--
         else onTrouble?.(server.url, error)
       }
-      await sleep(this.#retryMs * (1 - random() / 2), signal)
+      await this.#clock.sleep(this.#retryMs * (1 - random() / 2), signal)
       this.#retryMs = Math.min(this.#retryMs * 2, FOLLOW_LIMITS.longestRetryMs)
     }
   }
@@ -349,7 +363,7 @@ class Follower {
       const { edge, root } = grow(this.#edge, some)
       this.#edge = edge
       this.#position = { ...this.#position, next: Math.max(this.#position.next, edge.size), size: edge.size, root, lastNative: after?.lastNative ?? null }
-      if (followed.length > 0 || performance.now() - this.#keptAt > FOLLOW_LIMITS.keepMs) await this.keep()
+      if (followed.length > 0 || this.#clock.now() - this.#keptAt > FOLLOW_LIMITS.keepMs) await this.keep()
     }
   }
 
@@ -431,7 +445,7 @@ class Follower {
   async #passed({ checkpoint: { size, root } }: Signed): Promise<void> {
     if (size === this.#position.size) return
     this.#position = { ...this.#position, next: Math.max(this.#position.next, size), size, root, lastNative: null }
-    if (performance.now() - this.#keptAt > FOLLOW_LIMITS.keepMs) await this.keep()
+    if (this.#clock.now() - this.#keptAt > FOLLOW_LIMITS.keepMs) await this.keep()
   }
 
   // ---- checkpoints
@@ -513,25 +527,25 @@ class Follower {
     // By the names of those keys alone that signed it: a log may have gone over to another.
     const signed = checkpoints === undefined ? [] : openByAnyKey(note, this.#position.keys).verified
     for (const name of new Set(signed.map(({ key }) => formatVerifierKey(key)))) await checkpoints?.keep(name, size, note)
-    if (performance.now() - this.#keptAt > FOLLOW_LIMITS.keepMs) await this.keep()
+    if (this.#clock.now() - this.#keptAt > FOLLOW_LIMITS.keepMs) await this.keep()
   }
 
-  #looked({ checkpoint }: Signed, url: string): void {
-    this.#options.onLook?.(checkpoint, url)
+  #looked({ checkpoint, note }: Signed, url: string): void {
+    this.#options.onLook?.(checkpoint, url, note)
   }
 
   // ---- beside a stream
 
-  // Reads checkpoints of all servers in turn: whether they show one log, and whether the stream still comes. A connection that is dead says nothing.
+  // Reads the checkpoints of all servers: whether they show one log, and whether what they cover still comes. A connection that is dead says nothing, and
+  // a server that is behind the others says nothing wrong.
   #watch(followed: Server, reached: () => number): { readonly signal: AbortSignal; readonly stop: () => void; readonly reasonFor: (error: unknown) => unknown } {
     const over = new AbortController()
     const { signal: outer, onTrouble } = this.#options
     const signal = outer === undefined ? over.signal : AbortSignal.any([outer, over.signal])
-    let behindSince: number | null = null
-    const loop = async (): Promise<void> => {
-      for (let turn = this.#servers.indexOf(followed); ; turn++) {
-        await sleep(FOLLOW_LIMITS.pollMs, signal)
-        const server = this.#servers[turn % this.#servers.length] ?? followed
+    const isBehind = (size: number): boolean => !this.#waits && size > reached()
+    const watch = async (server: Server): Promise<void> => {
+      for (;;) {
+        await this.#clock.sleep(FOLLOW_LIMITS.pollMs, signal)
         try {
           const signed = await this.#open(await server.reader.checkpoint(), server.url)
           // What is known is the followed server's tree.
@@ -539,17 +553,18 @@ class Follower {
           if (relation === 'newer' && server !== followed) await this.#compareNewer(signed, server.reader)
           if (relation !== 'older') this.#looked(signed, server.url)
           this.#retryMs = FOLLOW_LIMITS.firstRetryMs
-          const behind = server === followed && !this.#waits && signed.checkpoint.size > reached()
-          behindSince = behind ? (behindSince ?? performance.now()) : server === followed ? null : behindSince
+          const { size } = signed.checkpoint
+          if (!isBehind(size)) continue
+          await this.#clock.sleep(server === followed ? FOLLOW_LIMITS.streamLagMs : FOLLOW_LIMITS.serverLagMs, signal)
+          if (isBehind(size)) over.abort(new StreamClosedError(1006, server === followed ? 'it lacks what the checkpoint covers' : `it lacks what ${server.url} shows`))
         } catch (error) {
           if (signal.aborted) return
           if (!isOfServer(error) || server === followed) throw error
           onTrouble?.(server.url, error)
         }
-        if (behindSince !== null && performance.now() - behindSince > FOLLOW_LIMITS.streamLagMs) throw new StreamClosedError(1006, 'it lacks what the checkpoint covers')
       }
     }
-    loop().catch((error: unknown) => over.abort(error))
+    for (const server of this.#servers) watch(server).catch((error: unknown) => over.abort(error))
     return { signal, stop: () => over.abort(new GapError()), reasonFor: (error) => (over.signal.aborted && outer?.aborted !== true ? over.signal.reason : error) }
   }
 

@@ -12,6 +12,8 @@ export interface RequestOptions {
   readonly timeoutMs?: number
   /** First wait between attempts, milliseconds; it doubles each time. Default 250. */
   readonly backoffMs?: number
+  /** Waits between attempts. Default: `sleep`. */
+  readonly sleep?: typeof sleep
 }
 
 /** One request. */
@@ -71,13 +73,13 @@ export class UnreachableError extends Error {
  * reason once it is aborted.
  */
 export async function request(asked: Request, options: RequestOptions = {}): Promise<Answer> {
-  const { attempts = 5, backoffMs = 250, signal } = options
+  const { attempts = 5, backoffMs = 250, sleep: wait = sleep, signal } = options
   for (let attempt = 1; ; attempt++) {
     const outcome = await tryOnce(asked, options)
     if ('body' in outcome) return outcome
     signal?.throwIfAborted()
     if (!outcome.again || attempt >= attempts) throw outcome.error
-    await sleep(outcome.waitMs ?? backoffMs * 2 ** (attempt - 1), signal)
+    await wait(outcome.waitMs ?? backoffMs * 2 ** (attempt - 1), signal)
   }
 }
 

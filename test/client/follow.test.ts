@@ -11,6 +11,7 @@ import { signOperation } from '../../src/core/plc/signature.ts'
 import { openCheckpoint } from '../../src/core/tlog/checkpoint.ts'
 import { signKeyStatement } from '../../src/core/tlog/key-statement.ts'
 import { formatVerifierKey, KEY_TYPES, makeSigningKey } from '../../src/core/tlog/note.ts'
+import { NOBODY_TO_ASK } from '../support/latest-question.ts'
 import { fields, person, signer, type Person } from '../support/people.ts'
 import { openFront, serveLog, type Front, type ServedLog } from '../support/upstream.ts'
 import { FIRST_MS, identityLeaves, LOG_KEY, rememberingVerifier } from '../support/stored-log.ts'
@@ -142,6 +143,20 @@ describe('a follower of every entry', () => {
     expect(troubles).toEqual(['the stream ended: it lacks what the checkpoint covers'])
   })
 
+  it.each([false, true])('leaves a server that stands still while another one of the log shows more, with a filter: %s', async (filtered) => {
+    const still = await serve(identityLeaves(5))
+    const { log, front } = await serve(identityLeaves(5))
+    const { did } = person('resident 7', 1)
+    const trouble: string[] = []
+    const taken = follow({ urls: [still.front.url, front.url], keys: [LOG_KEY], from: 'now', verifyAnswers, onTrouble: (url) => trouble.push(url), ...(filtered ? { filter: { dids: [did] } } : {}) })
+    const next = taken.next()
+    await log.append(identityLeaves(8).slice(5))
+    await log.publish()
+    expect((await next).value.index).toBe(filtered ? 7 : 5)
+    await taken.return(undefined as never)
+    expect(trouble).toContain(still.front.url)
+  })
+
   it('follows a log to its next key, which the one before has signed for, and to no other', async () => {
     const { log, front } = await serve(identityLeaves(5))
     const [next, stranger] = [8, 9].map((seed) => makeSigningKey(LOG_KEY.name, KEY_TYPES.ed25519, new Uint8Array(32).fill(seed + 50)))
@@ -182,7 +197,7 @@ describe('a follower of every entry', () => {
     for (const found of await take({ urls: [front.url], keys: [LOG_KEY], cursor: memoryCursor(await cursor.read()) }, 2)) index.add(found)
     const chain = { did: alice.did, links: [alice.genesis, one].map((operation) => ({ operation, createdAt: 0, signer: 0, nullified: false })) }
     const short = { server: front.url, chain, data: null, seen: { ...openCheckpoint(note, [LOG_KEY]), note, verified: [] }, indices: [0, 1], proved: [] }
-    const question = { did: alice.did, all: () => Promise.resolve([short]), each: async function* () { yield await Promise.resolve(short) }, skip: () => undefined, signal: undefined }
+    const question = { did: alice.did, all: () => Promise.resolve([short]), each: async function* () { yield await Promise.resolve(short) }, skip: () => undefined, ...NOBODY_TO_ASK }
     expect(await followed(index)(question)).toMatch(/^whether entry 2 is one of the identity depends on the word of the server/)
   })
 

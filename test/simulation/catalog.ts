@@ -47,11 +47,11 @@ export function forge({ operation }: Made): Made {
   return made.get(key) ?? remember(key, parseOperation(new Map([...operation.value, ['sig', sig]])), null)
 }
 
-/** What an operation claims that is in the log. Throws for one that nobody has made. */
-export function claimOf(cid: string): Claim {
+/** An operation that is in the log. Throws for one that nobody has made. */
+export function madeAs(cid: string): Made {
   const known = byCid.get(cid)
   if (known === undefined) throw new Error(`nobody has made ${cid}`)
-  return known.claim
+  return known
 }
 
 /** The answer to a signature question, from memory. */

@@ -57,7 +57,7 @@ export class Database {
     const seen = interfereStore(this.store, life, {
       before: (call) => {
         watcher.onCall()
-        return this.#pass(call.startsWith('locked') || call === 'append' ? 40 : 12)
+        return this.#pass(call.startsWith('locked') || call.startsWith('map ') || call === 'append' ? 40 : 12)
       },
       after: async (call) => {
         watcher.onCall()
@@ -71,7 +71,7 @@ export class Database {
         await this.#pass(8)
         if (this.weather === 'rough' && random.oneIn(4)) {
           hangUp()
-          await this.#world.sleep(random.below(20_000))
+          await this.#world.sleep(random.below(random.oneIn(2) ? 1_000 : 20_000))
           if (random.oneIn(2)) throw new Error('the transaction was lost')
         }
         if (life.ended && random.oneIn(2)) throw new Error('its process is gone')

@@ -15,12 +15,15 @@ import { submitTo } from '../../src/log/submit.ts'
 import { parseAddCheckpoint } from '../../src/core/tlog/witness-request.ts'
 import { formatNote, type SigningKey } from '../../src/core/tlog/note.ts'
 import { Witnesses } from '../../src/log/witnesses.ts'
-import type { Store } from '../../src/storage/store.ts'
+import { HeldMap } from '../../src/map/held-map.ts'
+import { runMap } from '../../src/map/run-map.ts'
+import type { SignedLog, Store } from '../../src/storage/store.ts'
 import { Tip } from '../../src/storage/tip.ts'
 import { interfereGuard, Life } from '../support/interfere.ts'
 import { recall } from './catalog.ts'
 import type { Database } from './database.ts'
 import type { GuardDisk } from './guard-disk.ts'
+import type { MapOracle } from './map-oracle.ts'
 import type { Network } from './network.ts'
 import { MAX_SKEW_MS, Violation, type Oracle } from './oracle.ts'
 import type { Web } from './web.ts'
@@ -43,8 +46,19 @@ export interface Site {
   readonly witnesses: WitnessTown | null
   /** Where it can be read; null where nobody reads. */
   readonly web: Web | null
+  /** null for a log without a map. */
+  readonly map: MapPlace | null
+  /** Aborted when the simulation is over: whoever waits then, such as a process that has crashed, would wait for ever, and keep all that it knows. */
+  readonly ends: AbortController[]
   /** Answers signature questions. Default: from memory. */
   readonly verify?: SequencerPorts['verify']
+}
+
+/** What a map is signed with, and who looks on. */
+export interface MapPlace {
+  readonly oracle: MapOracle
+  readonly keys: readonly SigningKey[]
+  readonly disk: GuardDisk
 }
 
 /** What a client sends. */
@@ -64,6 +78,8 @@ export interface DirectoryProcess {
   readonly name: string
   readonly life: Life
   readonly tip: Tip
+  /** The map that it writes; null where it writes none. */
+  readonly map: HeldMap | null
   /** Resolves, with the reason, when it ends by itself. */
   readonly ended: Promise<Error>
   /** Ends it at once, wherever it is. */
@@ -75,6 +91,7 @@ export interface DirectoryProcess {
 }
 
 const CHECKPOINT_INTERVAL_MS = 1_000
+const MAP_INTERVAL_MS = 5_000
 const MAX_SUBMISSIONS = 12
 /** After so long nothing of a trouble is left. */
 const CALM_MS = 120_000
@@ -106,26 +123,31 @@ export async function startProcess(site: Site, name: string, machine: Machine, d
     },
   }
   const log = (): void => undefined
+  const mapGuard = opened === null ? null : (site.map?.disk.open() ?? null)
+  let map: RunningMap | null = null
 
   function crash(): void {
     life.end()
     network.detach(name)
     site.web?.stop(name)
     opened?.[Symbol.dispose]()
+    mapGuard?.[Symbol.dispose]()
   }
 
   try {
     const stopPublisher = new AbortController()
     const stopFollower = new AbortController()
+    site.ends.push(stopPublisher, stopFollower)
     const tip = guard === null ? await readTip(store) : await openLog(store, keys, guard)
     const endings: Promise<void>[] = []
     let witnesses: Witnesses | null = null
     if (guard !== null) {
-      witnesses = opened === null || site.witnesses === null ? null : openWitnesses(site, site.witnesses, store, guard, opened, clock, life)
+      witnesses = opened === null || site.witnesses === null ? null : openWitnesses(site, site.witnesses, { store, keys, guard, signed: (note) => oracle.signed(note, opened.last()) }, clock, life)
       const ports = { store, tip, guard, keys, intervalMs: CHECKPOINT_INTERVAL_MS, clock, observer: UNOBSERVED, log, witnesses }
       if (witnesses === null) await publishOnce(ports)
       else await witnesses.ask(await store.publication())
       endings.push(runPublisher(ports, stopPublisher.signal))
+      if (site.map !== null && mapGuard !== null) map = startMap(site, site.map, mapGuard, store, tip, clock, life, onCall)
     }
     const pool = new SubmissionPool({ maxSubmissions: MAX_SUBMISSIONS })
     const observer: WriterObserver = {
@@ -164,10 +186,12 @@ export async function startProcess(site: Site, name: string, machine: Machine, d
       name,
       life,
       tip,
+      map: map?.held ?? null,
       ended,
       crash,
       doom: (calls) => (callsLeft = calls),
       async stop() {
+        await map?.stop()
         pool.close()
         await sequenced.catch(() => undefined)
         stopPublisher.abort()
@@ -183,13 +207,58 @@ export async function startProcess(site: Site, name: string, machine: Machine, d
   }
 }
 
+interface RunningMap {
+  readonly held: HeldMap
+  stop(): Promise<void>
+}
+
+// Whatever befalls the map, the log goes on; but nothing that befalls it here is a reason to stop.
+function startMap(site: Site, { oracle, keys }: MapPlace, opened: Guard, store: Store, tip: Tip, clock: Clock, life: Life, onCall: () => void): RunningMap {
+  const guard = interfereGuard(opened, life, { before: onCall, after: onCall })
+  const signed = (note: string): Promise<void> => oracle.signed(note, opened.last())
+  const written: Store = {
+    ...store,
+    map: {
+      ...store.map,
+      async publish(publication, change) {
+        await signed(publication.note)
+        await store.map.publish(publication, change)
+      },
+    },
+  }
+  const held = new HeldMap(written, clock)
+  const witnesses = site.witnesses === null ? null : openWitnesses(site, site.witnesses.ofMap, { store: written.map, keys, guard, signed }, clock, life)
+  const stop = new AbortController()
+  site.ends.push(stop)
+  const ports = { store: written, tip, held, guard, keys, witnesses, intervalMs: MAP_INTERVAL_MS, checkpointIntervalMs: CHECKPOINT_INTERVAL_MS, clock, log: () => site.oracle.saw('map incidents') }
+  const running = runMap(ports, stop.signal).catch((error: unknown) => {
+    if (!life.ended) site.oracle.violation ??= new Violation(`the map is not written any more: ${String(error)}`)
+  })
+  return {
+    held,
+    async stop() {
+      stop.abort()
+      await running
+      await witnesses?.stop()
+    },
+  }
+}
+
+interface Signing {
+  readonly store: SignedLog
+  readonly keys: readonly SigningKey[]
+  readonly guard: Guard
+  /** Told of every note that leaves the signer. */
+  readonly signed: (note: string) => Promise<void>
+}
+
 // What is sent to a witness has left the signer, whatever becomes of it.
-function openWitnesses({ oracle, keys }: Site, { policy, ask }: WitnessTown, store: Store, guard: Guard, opened: Guard, clock: Clock, life: Life): Witnesses {
+function openWitnesses({ oracle }: Site, { policy, ask }: Pick<WitnessTown, 'policy' | 'ask'>, { store, keys, guard, signed }: Signing, clock: Clock, life: Life): Witnesses {
   return new Witnesses({
     policy, keys, rates: new Map(), failOpen: false, store, clock, lastSigned: () => guard.last().size,
     async ask(url, body, signal) {
       await life.go()
-      if (body !== null) await oracle.signed(formatNote(parseAddCheckpoint(body).note), opened.last())
+      if (body !== null) await signed(formatNote(parseAddCheckpoint(body).note))
       try {
         const reply = await ask(url, body, signal)
         oracle.saw(`witnesses answered ${reply.status}`)

@@ -2,13 +2,16 @@
 
 import { decodeFrame, encodeFrame, type EntriesFrame } from '../../src/core/frame.ts'
 import { grow } from '../../src/core/growth.ts'
+import { encodeMapLeaf, type MapLeaf } from '../../src/core/map/map-leaf.ts'
 import { signCheckpoint } from '../../src/core/tlog/checkpoint.ts'
 import { EMPTY_EDGE } from '../../src/core/tlog/edge.ts'
-import { KEY_TYPES, makeSigningKey, type SigningKey } from '../../src/core/tlog/note.ts'
+import { formatVerifierKey, KEY_TYPES, makeSigningKey, type SigningKey } from '../../src/core/tlog/note.ts'
 import { memoryStore } from '../../src/storage/memory.ts'
 import type { Publication, Store } from '../../src/storage/store.ts'
 import { Tip } from '../../src/storage/tip.ts'
 import { Life } from '../support/interfere.ts'
+import { naiveMapRoot } from '../support/naive-map.ts'
+import type { MapPlace } from './directory-process.ts'
 import type { Oracle } from './oracle.ts'
 import { ruleBreaker } from './rule-breakers.ts'
 import type { Front, Server } from './web.ts'
@@ -28,8 +31,11 @@ const LIES = ['flips', 'cuts', 'holes', 'stranger', 'spoiled', 'stale', 'altered
 /** Those that need the log's key. */
 const CONTRADICTIONS = ['two roots', 'fork'] as const
 
+/** Those that need the key of its map. */
+const WRONG_MAPS = ['wrong map root', 'map of another tree', 'map that omits', 'stale map root', 'map that goes back'] as const
+
 /** By name. */
-export const EVERY_LIE = [...LIES, ...CONTRADICTIONS] as const
+export const EVERY_LIE = [...LIES, ...CONTRADICTIONS, ...WRONG_MAPS] as const
 
 /** What it does at the moment. */
 type Lie = (typeof EVERY_LIE)[number] | 'none'
@@ -37,10 +43,13 @@ type Lie = (typeof EVERY_LIE)[number] | 'none'
 /** Stands before the directory. */
 export class Liar implements Front {
   behind: Server | null = null
+  behindMap: Server | null = null
   /** Every other tree that the log's key has signed. */
   readonly branches: Branch[] = []
   /** Whether anything was signed that contradicts the log. */
   contradicts = false
+  /** Who was given a checkpoint of a map that is not the log's. */
+  readonly misled = new Set<string>()
   /** Told of each checkpoint beside the log that somebody is given. */
   onShown: (to: string, note: Uint8Array) => void = () => undefined
   readonly #world: World
@@ -49,18 +58,21 @@ export class Liar implements Front {
   readonly #keys: readonly SigningKey[]
   readonly #strangers: readonly SigningKey[]
   readonly #mayContradict: boolean
+  /** null for a log without a map. */
+  readonly #map: MapPlace | null
   #lie: Lie = 'none'
   /** Where it spoils what passes. */
   #spoils: readonly ('files' | 'frames')[] = []
   /** The checkpoint that is shown in place of the newest, by lies that show one. */
   #note: Uint8Array = new Uint8Array()
 
-  constructor(world: World, oracle: Oracle, store: Store, keys: readonly SigningKey[], mayContradict: boolean) {
+  constructor(world: World, oracle: Oracle, store: Store, keys: readonly SigningKey[], map: MapPlace | null, mayContradict: boolean) {
     this.#world = world
     this.#oracle = oracle
     this.#store = store
     this.#keys = keys
     this.#strangers = keys.map(({ name }) => makeSigningKey(name, KEY_TYPES.ed25519, new Uint8Array(32).fill(77)))
+    this.#map = map
     this.#mayContradict = mayContradict
   }
 
@@ -74,6 +86,10 @@ export class Liar implements Front {
     this.honest()
     const publication = await this.#store.publication()
     if (publication === null || random.oneIn(6)) return
+    if (this.#map !== null && random.oneIn(4)) {
+      await this.#makeMap(this.#map, random.pick(WRONG_MAPS), publication)
+      return
+    }
     const lie = this.#mayContradict && random.oneIn(6) ? random.pick(CONTRADICTIONS) : random.pick(LIES)
     await this.#prepare(lie, publication)
     this.#lie = lie
@@ -85,10 +101,12 @@ export class Liar implements Front {
   honest(): void {
     this.#lie = 'none'
     this.behind = null
+    this.behindMap = null
   }
 
   answer(path: string, body: Uint8Array, from: string): Uint8Array | null {
     const { random } = this.#world
+    if (this.behindMap !== null && path === '/map/checkpoint') this.misled.add(from)
     const spoils = this.#spoils.includes('files')
     switch (this.#lie) {
       case 'flips':
@@ -168,6 +186,61 @@ export class Liar implements Front {
     this.contradicts = true
     this.branches.push({ leaves, broken, size, note })
     this.behind = { store, tip: new Tip({ durable: size, published: size }), life: new Life(), isMirror: false }
+  }
+
+  // The map's log as far as it is, or not so far, then a leaf that the log does not lead to, and perhaps what would be right again.
+  async #makeMap({ keys, oracle: map }: MapPlace, lie: (typeof WRONG_MAPS)[number], { size, root }: Publication): Promise<void> {
+    const { random } = this.#world
+    const before = map.bytes.slice(0, random.oneIn(3) ? random.below(map.bytes.length + 1) : undefined)
+    const last = map.leafAt(before.length - 1)
+    const right: MapLeaf = { mapRoot: map.rootAt(size), size, root }
+    const wrong = this.#wrongLeaf(map, lie, last, right)
+    if (wrong === null) return
+    const leaves = [...before, encodeMapLeaf(wrong), ...(random.oneIn(2) ? [encodeMapLeaf(right)] : [])]
+    const store = memoryStore()
+    const [key] = keys
+    const origin = key?.name ?? ''
+    await store.map.create({ origin, guardId: 'nobody', vkeys: keys.map(formatVerifierKey) })
+    let from = { size: 0, root: grow(EMPTY_EDGE, []).root, edge: EMPTY_EDGE }
+    for (const leaf of leaves) {
+      const { edge, root, tiles } = grow(from.edge, [leaf])
+      const to = { size: edge.size, root, edge }
+      await store.map.append({ from, to, leaf, tiles })
+      from = to
+    }
+    await store.map.publish({ size: from.size, root: from.root, note: signCheckpoint({ origin, size: from.size, root: from.root }, keys), publishedAt: 0 })
+    this.behindMap = { store, tip: new Tip({ durable: 0, published: 0 }), life: new Life(), isMirror: false }
+    this.#oracle.saw(`lies ${lie}`)
+  }
+
+  // null where it would be right.
+  #wrongLeaf(map: MapPlace['oracle'], lie: (typeof WRONG_MAPS)[number], last: MapLeaf | null, right: MapLeaf): MapLeaf | null {
+    const { random } = this.#world
+    const other = (bytes: Uint8Array): Uint8Array => Uint8Array.from(bytes, (byte) => byte ^ 1)
+    const entries = map.entriesAt(right.size)
+    switch (lie) {
+      case 'wrong map root':
+        return { ...right, mapRoot: other(right.mapRoot) }
+      case 'map of another tree':
+        return { ...right, root: other(right.root) }
+      case 'map that omits': {
+        // What came last of one identity, or all of it.
+        const did = random.pick([...this.#oracle.dids, ''])
+        const newest = this.#oracle.history(did, right.size).at(-1)
+        if (newest === undefined) return null
+        const { key } = map.entryOf(did, right.size)
+        const rest = entries.filter((entry) => Buffer.compare(entry.key, key) !== 0)
+        const earlier = newest.index > 0 && random.oneIn(2) && this.#oracle.history(did, newest.index).length > 0 ? [map.entryOf(did, newest.index)] : []
+        return { ...right, mapRoot: naiveMapRoot([...rest, ...earlier]) }
+      }
+      case 'stale map root':
+        return last === null || Buffer.compare(last.mapRoot, right.mapRoot) === 0 ? null : { ...right, mapRoot: last.mapRoot }
+      case 'map that goes back':
+        break
+    }
+    if (last === null || last.size === 0) return null
+    const size = random.below(last.size)
+    return { mapRoot: map.rootAt(size), size, root: this.#oracle.rootAt(size) }
   }
 
   #flipped(bytes: Uint8Array): Uint8Array {

@@ -2,12 +2,17 @@
 
 import { EvidenceFolder } from '../../mirror/evidence-folder.ts'
 import { Following } from '../../mirror/follow.ts'
+import { MapFollowing, type MapSource } from '../../mirror/follow-map.ts'
 import { Replica } from '../../mirror/replica.ts'
 import { Standing } from '../../mirror/standing.ts'
-import { Upstreams } from '../../mirror/upstreams.ts'
+import { Upstreams, type Reach } from '../../mirror/upstreams.ts'
 import { MismatchError } from '../../src/client/mismatch.ts'
+import { httpTileReader, NotServedError } from '../../src/client/tile-reader.ts'
 import { alarmPart } from '../../src/core/alarm.ts'
+import { parseVerifierKey } from '../../src/core/tlog/note.ts'
+import { MIRROR_GUARD } from '../../src/log/open-log.ts'
 import type { Clock } from '../../src/log/ports.ts'
+import { HeldMap } from '../../src/map/held-map.ts'
 import { Tip } from '../../src/storage/tip.ts'
 import { Life } from '../support/interfere.ts'
 import { recall } from './catalog.ts'
@@ -30,6 +35,9 @@ export interface MirrorProcess {
   readonly life: Life
   readonly tip: Tip
   readonly standing: Standing
+  readonly map: HeldMap
+  /** Why it follows the map no longer; null while it does. */
+  wrongMap(): string | null
   /** Ends it at once, wherever it is. */
   crash(): void
   /** Ends it when so many calls of its store have been made or answered. */
@@ -60,6 +68,7 @@ export async function startMirrorProcess(site: Site, { name, upstreams: hosts, d
   const publication = await store.publication()
   const tip = new Tip({ durable: head.size, published: publication?.size ?? 0 })
   const stop = new AbortController()
+  site.ends.push(stop)
   const kept = new EvidenceFolder(folder, head.origin, () => world.now)
   const upstreams = new Upstreams(
     hosts.map((host) => `http://${host}`),
@@ -99,17 +108,46 @@ export async function startMirrorProcess(site: Site, { name, upstreams: hosts, d
   const followed = following.run().catch((error: unknown) => {
     if (!life.ended) oracle.violation ??= new Violation(`${name} has failed: ${String(error)}`)
   })
+  const held = new HeldMap(store, clock)
+  const sources = (): MapSource[] => upstreams.ordered().map(({ url }) => sourceOf(url, stop.signal, upstreams.reach))
+  const mapFollowing = new MapFollowing(
+    {
+      store, tip, held, origin: head.origin, guardId: MIRROR_GUARD, keys: null, logKeys: () => following.keys, sources, folder: kept, cosigner: null, clock, say: () => undefined,
+      log(level) {
+        if (level === 'error' && !life.ended) oracle.saw('wrong maps stopped at')
+      },
+    },
+    stop.signal,
+  )
+  const mapFollowed = mapFollowing.run().catch((error: unknown) => {
+    if (!life.ended) oracle.violation ??= new Violation(`${name} has failed at the map: ${String(error)}`)
+  })
   web.serve(name, { store, tip, life, isMirror: true })
   return {
     life,
     tip,
     standing,
+    map: held,
+    wrongMap: () => mapFollowing.halted,
     crash,
     doom: (calls) => (callsLeft = calls),
     async stop() {
       stop.abort(new Error('the mirror stops'))
-      await followed
+      await Promise.all([followed, mapFollowed])
       crash()
     },
+  }
+}
+
+function sourceOf(url: string, signal: AbortSignal, reach: Reach): MapSource {
+  return {
+    url,
+    reader: httpTileReader(`${url}/map`, { attempts: 1, timeoutMs: 10_000, signal, ...reach }),
+    async keys() {
+      const response = await (reach.fetch ?? fetch)(`${url}/map/vkey`)
+      if (response.status !== 200) throw new NotServedError(url)
+      return (await response.text()).trimEnd().split('\n').map(parseVerifierKey)
+    },
+    next: () => Promise.reject(new NotServedError(url)),
   }
 }

@@ -7,7 +7,7 @@ import { verifyEvidence } from '../../src/core/evidence.ts'
 import { parseCheckpoint } from '../../src/core/tlog/checkpoint.ts'
 import { formatVerifierKey, parseNote } from '../../src/core/tlog/note.ts'
 import { MIRROR_GUARD } from '../../src/log/open-log.ts'
-import type { Head, Publication } from '../../src/storage/store.ts'
+import type { Head, MapHead, MapVersion, Publication } from '../../src/storage/store.ts'
 import { checkLog } from '../support/check-log.ts'
 import { naiveLeafHash, naiveRoot } from '../support/naive-tree.ts'
 import { recall } from './catalog.ts'
@@ -16,6 +16,7 @@ import type { Site } from './directory-process.ts'
 import { Liar, type Branch } from './liar.ts'
 import { startMirrorProcess, type Mirror, type MirrorProcess } from './mirror-process.ts'
 import { Violation, type Oracle } from './oracle.ts'
+import type { Prover } from './provers.ts'
 import { plant } from './rule-breakers.ts'
 
 /** After the end of all trouble a mirror reaches what its upstreams show within this. */
@@ -32,6 +33,7 @@ interface Watched extends Mirror {
   process: MirrorProcess | null
   head: Head | null
   publication: Publication | null
+  map: { readonly head: MapHead | null; readonly publication: Publication | null; readonly version: MapVersion | null }
   /** Where it stopped for ever; null where it goes on. */
   haltedAt: { readonly size: number; readonly now: number; readonly process: MirrorProcess; readonly evidence: boolean } | null
 }
@@ -58,16 +60,43 @@ export class MirrorTown implements Disposable {
 
   /** Founds them: the first asks the directory, the second whoever lies, the third the first; some of them another, too. */
   static async found(site: Site): Promise<MirrorTown> {
-    const { world, oracle, database, keys, web } = site
+    const { world, oracle, database, keys, web, map } = site
     const { random } = world
     const folder = mkdtempSync(join(tmpdir(), 'stele-simulation-'))
-    const liar = new Liar(world, oracle, database.store, keys, random.oneIn(2))
+    const liar = new Liar(world, oracle, database.store, keys, map, random.oneIn(2))
     web?.fronts.set('liar', liar)
     const hosts = [random.pick([['directory'], ['directory', 'liar'], ['liar', 'directory']]), random.pick([['liar'], ['liar', 'directory']]), random.pick([['mirror-0'], ['mirror-0', 'mirror-1'], ['mirror-0', 'liar']])]
-    const all = hosts.map((upstreams, n) => ({ name: `mirror-${n}`, upstreams, database: new Database(world), folder: join(folder, String(n)), process: null, head: null, publication: null, haltedAt: null }))
+    const all = hosts.map((upstreams, n) => ({ name: `mirror-${n}`, upstreams, database: new Database(world), folder: join(folder, String(n)), process: null, head: null, publication: null, map: { head: null, publication: null, version: null }, haltedAt: null }))
     const [key] = keys
     for (const mirror of all) await mirror.database.store.create({ origin: key?.name ?? '', guardId: MIRROR_GUARD, vkeys: keys.map(formatVerifierKey) })
     return new MirrorTown(site, folder, liar, all)
+  }
+
+  /** Those that hold a map. */
+  get provers(): readonly Prover[] {
+    return this.#all.flatMap(({ process }) => (process === null || process.life.ended ? [] : [{ life: process.life, held: process.map }]))
+  }
+
+  /** Entries that a mirror, while somebody serves there, has published. */
+  published(host: string): number {
+    const { process } = this.#find(host)
+    return process === null || process.life.ended ? 0 : process.tip.published
+  }
+
+  /** Cuts a mirror off from all that it asks. */
+  cutOff(host: string): void {
+    for (const upstream of this.#find(host).upstreams) this.#site.web?.cut(host, upstream)
+    this.#site.oracle.saw('mirrors cut off')
+  }
+
+  /** The database of a mirror. */
+  databaseOf(host: string): Database {
+    return this.#find(host).database
+  }
+
+  /** Whether the log's key has signed what contradicts the log. */
+  get contradicted(): boolean {
+    return this.#liar.contradicts
   }
 
   /** Opens them for a day; in `peace` nobody lies. */
@@ -149,6 +178,7 @@ export class MirrorTown implements Disposable {
     for (const mirror of this.#all) {
       const { store } = mirror.database
       await checkLog(store, keys, recall)
+      if (mirror.map.head !== null) await this.#site.map?.oracle.lookAtRows(store)
       const { size = 0 } = mirror.head ?? {}
       const rows = await store.entries(0, size)
       const branch = await this.#branchOf(mirror)
@@ -182,6 +212,7 @@ export class MirrorTown implements Disposable {
       mirror.publication = publication
       await this.#lookAtPublication(mirror, publication)
     }
+    await this.#lookAtMap(mirror)
     if (process === null || process.life.ended) return
     const { tip, standing } = process
     oracle.check(tip.durable <= head.size && tip.published <= (publication?.size ?? 0), `${name} believes in more than it holds`)
@@ -219,6 +250,32 @@ export class MirrorTown implements Disposable {
     oracle.check(equal(rootOf(leaves), root), `${name} publishes a tree that it does not hold`)
   }
 
+  // It holds, shows and serves what the directory's map is, or nothing; and accuses it only where somebody has misled it.
+  async #lookAtMap({ name, process, map: before, database: { store } }: Watched): Promise<void> {
+    const oracle: Oracle = this.#site.oracle
+    const map = this.#site.map?.oracle ?? null
+    const [head, publication, version] = [await store.map.head(), await store.map.publication(), await store.map.version()]
+    if (map === null || head === null) {
+      oracle.check(head === null, `${name} has a map, and the log has none`)
+      return
+    }
+    if (head !== before.head) {
+      oracle.check(head.size >= (before.head?.size ?? 0), `${name} has forgotten leaves of the map`)
+      const leaves = await store.map.leaves(0, head.size)
+      oracle.check(leaves.length === head.size && leaves.every((leaf, i) => equal(leaf, map.bytes[i])), `${name} holds other leaves than the map's log`)
+      oracle.saw('maps compared')
+    }
+    if (publication !== null && publication !== before.publication) {
+      oracle.check(publication.size <= head.size && map.hasSigned(publication.note), `${name} publishes a checkpoint of the map that was not signed: ${publication.note}`)
+    }
+    if (version !== null && version !== before.version) oracle.check(equal(version.root, map.rootAt(version.size)), `${name} holds another map of ${version.size} entries`)
+    Object.assign(before, { head, publication, version })
+    if (process === null || process.life.ended) return
+    map.shows(name, process.map.shown)
+    const wrong = process.wrongMap()
+    oracle.check(wrong === null || this.#liar.misled.has(name), `${name} accuses an honest map: ${wrong}`)
+  }
+
   // Whoever sees that the log contradicts what it holds stops, unless something befalls it meanwhile.
   async #shown(to: string, note: Uint8Array): Promise<void> {
     const { world, oracle } = this.#site
@@ -246,7 +303,8 @@ export class MirrorTown implements Disposable {
       return
     }
     oracle.check(this.#liar.contradicts, `${name} has stopped, and the log has not contradicted itself: ${process.standing.halted}`)
-    const evidence = filesIn(join(folder, 'evidence'))
+    // What is about the map is no reason for this.
+    const evidence = filesIn(join(folder, 'evidence')).filter((bytes) => !Buffer.from(bytes).includes('/map\n'))
     for (const bytes of evidence) {
       const { kind } = verifyEvidence(bytes, this.#site.keys).evidence
       oracle.check(kind !== 'broken-rule', `${name} has evidence of something else`)
@@ -276,7 +334,13 @@ export class MirrorTown implements Disposable {
   }
 
   #goal({ upstreams }: Mirror): number {
-    return Math.max(...upstreams.map((host) => this.#all.find(({ name }) => name === host)?.publication?.size ?? (host.startsWith('mirror') ? 0 : this.#site.oracle.published)))
+    return Math.max(...upstreams.map((host) => (host.startsWith('mirror') ? (this.#find(host).publication?.size ?? 0) : this.#site.oracle.published)))
+  }
+
+  #find(host: string): Watched {
+    const found = this.#all.find(({ name }) => name === host)
+    if (found === undefined) throw new Violation(`there is no ${host}`)
+    return found
   }
 
   // One lie after the other, all day.

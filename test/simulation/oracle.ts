@@ -9,7 +9,7 @@ import type { Append, Store } from '../../src/storage/store.ts'
 import type { Tip } from '../../src/storage/tip.ts'
 import { checkLog } from '../support/check-log.ts'
 import { naiveLeafHash, naiveRoot } from '../support/naive-tree.ts'
-import { claimOf, recall } from './catalog.ts'
+import { madeAs, recall } from './catalog.ts'
 import { inEffect, judge, type Claim, type Judgement, type Placed } from './model.ts'
 
 /** A promise was broken. */
@@ -22,6 +22,12 @@ export type Sightings = Record<string, number>
 
 /** Longest distance between clocks, and of a stamp ahead of the clock, milliseconds. */
 export const MAX_SKEW_MS = 10_000
+
+/** A checkpoint whose signature was verified. */
+export interface OpenedNote extends SignedHead {
+  /** What was signed. */
+  readonly text: string
+}
 
 /** An observer who sees everything and believes nobody. */
 export class Oracle {
@@ -42,8 +48,13 @@ export class Oracle {
   /** Entries that the log's holder has put in against the rules. */
   readonly planted = new Set<number>()
   readonly #policy: Policy | null
+  /** Notes that were found to be signed. */
+  readonly #opened = new Map<string, { readonly name: string; readonly opened: OpenedNote }>()
   #published = 0
+  /** Of every checkpoint that was ever published. */
+  readonly #publishedSizes = new Set<number>()
   #note = ''
+  #looked: Promise<void> = Promise.resolve()
   #lastNative = -Infinity
 
   /** `policy`: what every published checkpoint but the first has to meet; null for nothing. */
@@ -166,8 +177,24 @@ export class Oracle {
     return this.#signed.has(this.#open(note).text)
   }
 
-  /** Looks at what is new. */
-  async look(): Promise<void> {
+  /** Whether a checkpoint of this size was published. */
+  wasPublished(size: number): boolean {
+    return this.#publishedSizes.has(size)
+  }
+
+  /** Hash of an entry, as a leaf. */
+  leafAt(index: number): Uint8Array {
+    return this.#leaves[index] ?? new Uint8Array()
+  }
+
+  /** Looks at what is new, one after the other where several ask for it. */
+  look(): Promise<void> {
+    const looked = this.#looked.then(() => this.#look())
+    this.#looked = looked.catch(() => undefined)
+    return looked
+  }
+
+  async #look(): Promise<void> {
     const head = await this.#store.head()
     this.check(head !== null, 'the log is gone')
     this.check(head.size >= this.size, `the head went back from ${this.size} to ${head.size}`)
@@ -186,9 +213,10 @@ export class Oracle {
     this.check(publication.size >= this.#published, `the publication went back from ${this.#published} to ${publication.size}`)
     if (publication.size > this.#published) this.saw('publications')
     this.#published = publication.size
+    this.#publishedSizes.add(publication.size)
     this.check(publication.size <= this.size, 'more is published than is durable')
     this.check(equal(publication.root, this.rootAt(publication.size)), 'another root is published')
-    if (publication.note !== this.#note && publication.size > 0) this.#witnessed(publication.note)
+    if (publication.note !== this.#note && publication.size > 0) this.witnessed(publication.note)
     this.#note = publication.note
   }
 
@@ -209,7 +237,7 @@ export class Oracle {
     }
     const entry = decodeEntry(leaf)
     this.check(index === this.size && entry.did === did && entry.operation.cid === cid && entry.createdAt === createdAt, `the row of entry ${index} is not the entry`)
-    const claim = claimOf(cid)
+    const { claim } = madeAs(cid)
     const history = this.history(did)
     this.check(history.every((operation) => operation.cid !== cid), `${cid} is in the log twice`)
     this.check(history.every((operation) => operation.createdAt < createdAt), `entry ${index} is not later than all of its DID`)
@@ -242,17 +270,24 @@ export class Oracle {
     this.check(newest?.cid === tower.at(-1)?.cid, `the newest operation of ${did} is another`)
   }
 
-  // A checkpoint as its format says, checked by another library than that which signed it.
-  #open(note: string): SignedHead & { readonly text: string } {
-    const [, text = '', name = '', size = '', root = '', signer = '', signature = ''] = /^((.+)\n(\d+)\n(.{44})\n)\n— (\S+) (\S+)\n(?:— .+\n)*$/.exec(note) ?? []
-    const [key] = this.#keys
-    this.check(key !== undefined && name === key.name && signer === key.name, `a note is not the log's: ${note}`)
-    this.check(verify(null, Buffer.from(text), publicKeyOf(key), Buffer.from(signature, 'base64').subarray(4)), `a note is not signed: ${note}`)
-    return { text, size: Number(size), root: Buffer.from(root, 'base64') }
+  #open(note: string): OpenedNote {
+    return this.opened(note, this.#keys)
   }
 
-  // Two different witnesses of the policy have signed it, with a time, and nobody's signature is wrong.
-  #witnessed(note: string): void {
+  /** A checkpoint as its format says, checked by another library than that which signed it. Fails unless the first of these keys has signed it first. */
+  opened(note: string, [key]: readonly VerifierKey[]): OpenedNote {
+    const known = this.#opened.get(note)
+    if (known !== undefined && known.name === key?.name) return known.opened
+    const [, text = '', name = '', size = '', root = '', signer = '', signature = ''] = /^((.+)\n(\d+)\n(.{44})\n)\n— (\S+) (\S+)\n(?:— .+\n)*$/.exec(note) ?? []
+    this.check(key !== undefined && name === key.name && signer === key.name, `a note is not the log's: ${note}`)
+    this.check(verify(null, Buffer.from(text), publicKeyOf(key), Buffer.from(signature, 'base64').subarray(4)), `a note is not signed: ${note}`)
+    const opened = { text, size: Number(size), root: Buffer.from(root, 'base64') }
+    this.#opened.set(note, { name, opened })
+    return opened
+  }
+
+  /** Fails unless two different witnesses of the policy have signed it, with a time, and nobody's signature is wrong. */
+  witnessed(note: string): void {
     if (this.#policy === null) return
     const [text = '', lines = ''] = note.split('\n\n')
     const seen = new Set<string>()

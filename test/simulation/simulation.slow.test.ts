@@ -1,5 +1,7 @@
-import { it } from 'vitest'
+import { it, vi } from 'vitest'
 import { simulate } from './simulation.ts'
+
+vi.mock('@noble/curves/ed25519.js', () => import('../support/native-ed25519.ts'))
 
 /** How long, milliseconds. */
 const BUDGET_MS = Number(process.env['STELE_SIMULATION_SECONDS'] ?? '900') * 1000

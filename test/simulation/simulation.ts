@@ -1,33 +1,45 @@
-// One simulated life of a directory: people, processes that die, a network and a database that fail, clocks that err.
+// One simulated life of a directory with its map: people, processes that die, a network and a database that fail, clocks that err, mirrors and monitors.
 
+import { mapOrigin } from '../../src/core/map/map-leaf.ts'
 import { EMPTY_ROOT } from '../../src/core/tlog/hash.ts'
 import { formatVerifierKey, KEY_TYPES, makeSigningKey } from '../../src/core/tlog/note.ts'
 import { findSigner } from '../../src/core/plc/signature.ts'
 import { GuardError } from '../../src/log/guard.ts'
 import { forge, keyNumber, make, tidy, type Made } from './catalog.ts'
 import { Database, type Weather } from './database.ts'
-import { isAlarm, startProcess, type DirectoryProcess, type Machine, type Reply, type Site } from './directory-process.ts'
+import { isAlarm, startProcess, type DirectoryProcess, type Machine, type MapPlace, type Reply, type Site } from './directory-process.ts'
 import { guardDisk, type GuardDisk } from './guard-disk.ts'
+import { MapOracle } from './map-oracle.ts'
 import { inEffect, judge } from './model.ts'
 import { MirrorTown } from './mirrors.ts'
+import { Monitors, type Servers } from './monitors.ts'
 import { Network } from './network.ts'
 import { Oracle, Violation, type Sightings } from './oracle.ts'
 import { live, post, type Town } from './people.ts'
+import { askForProofs, type Prover } from './provers.ts'
 import { Web } from './web.ts'
 import { WitnessTown } from './witnesses.ts'
 import { BEGINNING_MS, World } from './world.ts'
 
 const ORIGIN = 'simulation.test/log'
 const KEYS = [makeSigningKey(ORIGIN, KEY_TYPES.ed25519, new Uint8Array(32).fill(3))]
+const MAP_KEYS = [makeSigningKey(mapOrigin(ORIGIN), KEY_TYPES.ed25519, new Uint8Array(32).fill(4))]
 const WEEK_MS = 7 * 86_400_000
 /** More steps than any simulation needs: one that gets here hangs. */
 const MOST_STEPS = 200_000
 /** One seed in so many has witnesses. */
 const WITNESSED = 5
-/** One seed in so many has mirrors. */
+/** One seed in so many has mirrors, and monitors. */
 const MIRRORED = 3
+/** One seed in so many has no map. */
+const UNMAPPED = 3
+/** In peace the map has followed the log within this. */
+const MAP_SETTLES_MS = 120_000
 /** Steps between two looks at everything. */
 const WHOLE_EVERY = 2_000
+
+// What is waited for here ends by the simulated clock alone, and a slow machine changes nothing.
+AbortSignal.timeout = () => new AbortController().signal
 
 /** What one simulation was. */
 export interface Outcome {
@@ -46,27 +58,35 @@ export async function simulate(seed: number): Promise<Outcome> {
   const world = new World(seed)
   const database = new Database(world)
   const network = new Network(world)
-  const witnesses = seed % WITNESSED === 0 ? new WitnessTown(world, network, KEYS) : null
+  const witnesses = seed % WITNESSED === 0 ? new WitnessTown(world, network, KEYS, MAP_KEYS) : null
   const oracle = new Oracle(database.store, KEYS, witnesses?.policy ?? null)
   // Few seeds pay for a real file and real signatures.
-  using disk = guardDisk(seed % 10 === 0 ? 'file' : 'memory', ORIGIN, 'guard', { size: 0, root: EMPTY_ROOT })
+  const kind = seed % 10 === 0 ? 'file' : 'memory'
+  using disk = guardDisk(kind, ORIGIN, 'guard', { size: 0, root: EMPTY_ROOT })
+  using mapDisk = guardDisk(kind, mapOrigin(ORIGIN), 'guard of the map', { size: 0, root: EMPTY_ROOT })
+  const map = seed % UNMAPPED === 0 ? null : { oracle: new MapOracle(oracle, database.store, KEYS, MAP_KEYS), keys: MAP_KEYS, disk: mapDisk }
   const verify: Site['verify'] = async (questions) => questions.map((question) => (question === null ? undefined : findSigner(question)))
   const web = seed % MIRRORED === 1 ? new Web(world, network, oracle) : null
-  const site: Site = { world, database, network, oracle, keys: KEYS, witnesses, web, ...(seed % 25 === 0 ? { verify } : {}) }
+  const site: Site = { world, database, network, oracle, keys: KEYS, witnesses, web, map, ends: [], ...(seed % 25 === 0 ? { verify } : {}) }
   const town: Town = { world, network, oracle, sent: new Map(), victims: 0, busy: true }
   await database.store.create({ origin: ORIGIN, guardId: disk.id, vkeys: KEYS.map(formatVerifierKey) })
+  if (map !== null) await database.store.map.create({ origin: mapOrigin(ORIGIN), guardId: mapDisk.id, vkeys: MAP_KEYS.map(formatVerifierKey) })
   using mirrors = web === null ? null : await MirrorTown.found(site)
+  const fleet = new Fleet(site, disk)
+  const monitors = mirrors === null ? null : new Monitors(site, serversOf(site, fleet, mirrors))
 
   try {
-    const fleet = new Fleet(site, disk)
-    await drive(site, fleet, mirrors, story(town, site, fleet, mirrors))
+    await drive(site, fleet, mirrors, monitors, story(town, site, fleet, mirrors, monitors))
     await oracle.lookWhole()
+    await map?.oracle.lookWhole()
     await mirrors?.lookWhole()
   } catch (error) {
     // What is thrown may be a consequence of what was seen first.
     const reason = oracle.violation ?? error
     const words = reason instanceof Error ? reason.message : String(reason)
     throw new Error(`seed ${seed}, step ${world.steps}: ${words}\nto see it again: STELE_SEED=${seed} npx vitest run test/simulation/simulation.test.ts`, { cause: error })
+  } finally {
+    for (const end of site.ends) end.abort(new Error('the simulation is over'))
   }
   const head = await database.store.head()
   const { steps } = world
@@ -80,8 +100,17 @@ export async function simulate(seed: number): Promise<Outcome> {
   }
 }
 
+function serversOf({ oracle, database }: Site, fleet: Fleet, mirrors: MirrorTown): Servers {
+  return {
+    published: (host) => (host === 'directory' ? Math.min(oracle.published, ...fleet.running.filter(({ life }) => !life.ended).map(({ tip }) => tip.published)) : mirrors.published(host)),
+    calmForMs: (host) => (host === 'directory' ? database : mirrors.databaseOf(host)).calmForMs,
+    cutOff: (host) => mirrors.cutOff(host),
+    contradicted: () => mirrors.contradicted,
+  }
+}
+
 // Steps until the story is told; looks after every step.
-async function drive({ world, oracle }: Site, fleet: Fleet, mirrors: MirrorTown | null, story: Promise<void>): Promise<void> {
+async function drive({ world, oracle, map }: Site, fleet: Fleet, mirrors: MirrorTown | null, monitors: Monitors | null, story: Promise<void>): Promise<void> {
   const end: { told: boolean; failure: unknown } = { told: false, failure: null }
   story.then(
     () => (end.told = true),
@@ -89,10 +118,18 @@ async function drive({ world, oracle }: Site, fleet: Fleet, mirrors: MirrorTown 
   )
   for (let step = 1; !end.told; step++) {
     const moved = await world.step()
-    await oracle.look()
+    await (map?.oracle ?? oracle).look()
     await mirrors?.look()
-    for (const { name, tip, life } of fleet.running) if (!life.ended) oracle.believes(name, tip)
-    if (step % WHOLE_EVERY === 0) await oracle.lookWhole()
+    monitors?.look()
+    for (const { name, tip, life, map: held } of fleet.running) {
+      if (life.ended) continue
+      oracle.believes(name, tip)
+      if (held !== null) map?.oracle.shows(name, held.shown)
+    }
+    if (step % WHOLE_EVERY === 0) {
+      await oracle.lookWhole()
+      await map?.oracle.lookWhole()
+    }
     if (oracle.violation !== null) throw oracle.violation
     if (end.failure !== null) throw end.failure
     if (fleet.alarm !== null) throw fleet.alarm
@@ -101,12 +138,13 @@ async function drive({ world, oracle }: Site, fleet: Fleet, mirrors: MirrorTown 
   }
 }
 
-async function story(town: Town, site: Site, fleet: Fleet, mirrors: MirrorTown | null): Promise<void> {
+async function story(town: Town, site: Site, fleet: Fleet, mirrors: MirrorTown | null, monitors: Monitors | null): Promise<void> {
   const { world, database, network } = site
   const oracle: Oracle = site.oracle
   fleet.open()
   mirrors?.open()
-  let people = begin(town)
+  const provers = (): readonly Prover[] => [...fleet.provers, ...(mirrors?.provers ?? [])]
+  let people = begin(town, site, monitors, provers)
   const days = 1 + world.random.below(2)
   for (let day = 0; day < days; day++) {
     await trouble(site, fleet, mirrors, 8 + world.random.below(14))
@@ -116,13 +154,19 @@ async function story(town: Town, site: Site, fleet: Fleet, mirrors: MirrorTown |
     mirrors?.calm()
     await mirrors?.close()
     await people
+    // A witness whose clock was ahead refuses for as long.
+    if (site.map !== null && site.witnesses === null) {
+      // Nothing comes any more that could bring on what a process left half done.
+      fleet.crashAll()
+      await mapSettles(site, site.map)
+    }
     await fleet.close()
     await world.sleep(world.random.below(80) * 3_600_000)
     if (day === days - 1) break
     town.busy = true
     fleet.open()
     mirrors?.open()
-    people = begin(town)
+    people = begin(town, site, monitors, provers)
   }
   network.lossy = Infinity
   fleet.open()
@@ -133,6 +177,7 @@ async function story(town: Town, site: Site, fleet: Fleet, mirrors: MirrorTown |
   await everybodyCanUpdate(town)
   // A quorum may be missed at the very end by one slow message: in peace it is met soon after.
   if (site.witnesses !== null) await world.sleep(60_000)
+  if (site.map !== null) await mapSettles(site, site.map)
   mirrors?.open(true)
   await mirrors?.settle()
   await mirrors?.close()
@@ -143,10 +188,18 @@ async function story(town: Town, site: Site, fleet: Fleet, mirrors: MirrorTown |
   oracle.check(!alone || publication?.size === oracle.size, 'a directory has stopped in good order and not published everything')
 }
 
-function begin(town: Town): Promise<void> {
-  const people = live(town, 4 + town.world.random.below(8))
+function begin(town: Town, { map }: Site, monitors: Monitors | null, provers: () => readonly Prover[]): Promise<unknown> {
+  const people = Promise.all([live(town, 4 + town.world.random.below(8)), monitors?.guard(town), map === null ? null : askForProofs(town, map.oracle, provers)])
   people.catch(() => undefined)
   return people
+}
+
+// In peace the map follows the log.
+async function mapSettles({ world, oracle }: Site, { oracle: map }: MapPlace): Promise<void> {
+  const log: Oracle = oracle
+  for (const end = world.now + MAP_SETTLES_MS; map.published !== oracle.published; await world.sleep(1_000)) {
+    log.check(world.now < end, `the map stays at ${map.published} entries, and the log has published ${oracle.published}`)
+  }
 }
 
 // A number of bad moments.
@@ -155,7 +208,7 @@ async function trouble(site: Site, fleet: Fleet, mirrors: MirrorTown | null, mom
   const { random } = world
   for (let moment = 0; moment < moments; moment++) {
     await world.sleep(random.below(12_000))
-    site.witnesses?.trouble(oracle, ORIGIN)
+    site.witnesses?.trouble(oracle, site.map !== null && random.oneIn(3) ? mapOrigin(ORIGIN) : ORIGIN)
     await mirrors?.trouble()
     switch (random.below(10)) {
       case 0:
@@ -265,6 +318,11 @@ class Fleet {
     return [...this.#running]
   }
 
+  /** Those that hold a map. */
+  get provers(): readonly Prover[] {
+    return this.running.flatMap(({ life, map }) => (map === null || life.ended ? [] : [{ life, held: map }]))
+  }
+
   open(): void {
     this.#open = true
     this.#wake = new AbortController()
@@ -285,6 +343,11 @@ class Fleet {
     oracle.saw('crashes')
     if (random.oneIn(4)) random.pick(running).crash()
     else random.pick(running).doom(1 + random.below(40))
+  }
+
+  /** Each in the midst of something, soon. */
+  crashAll(): void {
+    for (const process of this.#running) process.doom(1 + this.#site.world.random.below(60))
   }
 
   /** Tries to start a second signer: it must be refused while the first is at work. */

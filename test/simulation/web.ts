@@ -3,14 +3,16 @@
 import type { Reach } from '../../mirror/upstreams.ts'
 import { Refusal } from '../../src/http/error-response.ts'
 import type { Answer } from '../../src/http/answer.ts'
+import { auditJson } from '../../src/http/rows.ts'
 import { bundleOf, checkpointOf, tileOf } from '../../src/http/tlog.ts'
-import type { Store } from '../../src/storage/store.ts'
+import type { MapStore, Store } from '../../src/storage/store.ts'
 import { Growing, type Tip } from '../../src/storage/tip.ts'
 import { Blocks } from '../../src/stream/blocks.ts'
 import { followFeed } from '../../src/stream/feed.ts'
+import { readFilter } from '../../src/stream/filter.ts'
 import { STREAM_LIMITS } from '../../src/stream/limits.ts'
 import { CLOSE_CODES, StreamEnd } from '../../src/stream/refusal.ts'
-import { checkCursor, followLog, type Source } from '../../src/stream/subscription.ts'
+import { checkCursor, followLog, followMatches, type Source } from '../../src/stream/subscription.ts'
 import type { Life } from '../support/interfere.ts'
 import type { Network } from './network.ts'
 import type { Oracle } from './oracle.ts'
@@ -29,6 +31,8 @@ export interface Server {
 export interface Front {
   /** Who is asked in truth; null for the directory. */
   readonly behind: Server | null
+  /** Who is asked for the map, where that is another. */
+  readonly behindMap: Server | null
   readonly silent: boolean
   /** The body of a file that is there, as `from` is given it; null makes it missing. */
   answer(path: string, body: Uint8Array, from: string): Uint8Array | null
@@ -46,6 +50,16 @@ const PATIENCE_MS = 10_000
 /** Longer than any simulation in the machine's time: who serves hears of what is published. */
 const NEVER_MS = 2 ** 31 - 1
 
+/** How it is to read from somewhere. */
+export interface Weather {
+  /** Until when something is late that was sent there, or asked for. */
+  lateUntil: number
+  /** When an answer was lost last, or a line broke. */
+  brokenAt: number
+  /** Lines that are dead and do not say so. */
+  dead: number
+}
+
 /** Servers, and the lines between them and whoever reads. */
 export class Web {
   readonly #world: World
@@ -54,6 +68,8 @@ export class Web {
   readonly #servers = new Map<string, Serving>()
   readonly #cuts = new Set<string>()
   readonly fronts = new Map<string, Front>()
+  /** Until when, and whether at all, what somebody asks for comes late, and when something of it was lost. */
+  readonly #weather = new Map<string, Weather>()
 
   constructor(world: World, network: Network, oracle: Oracle) {
     this.#world = world
@@ -82,6 +98,13 @@ export class Web {
     this.#cuts.clear()
   }
 
+  /** How it is to read from where somebody is. */
+  weather(from: string): Weather {
+    const weather = this.#weather.get(from) ?? { lateUntil: -Infinity, brokenAt: -Infinity, dead: 0 }
+    this.#weather.set(from, weather)
+    return weather
+  }
+
   /** How somebody reaches the others: `http://directory`, or the name of a front or server. */
   reach(from: string, life: Life): Reach {
     const fetch: Reach['fetch'] = async (url) => {
@@ -105,15 +128,20 @@ export class Web {
   async #get(from: string, host: string, path: string): Promise<File | null> {
     const world = this.#world
     const front = this.fronts.get(host)
-    const server = this.#find(host)
+    const server = this.#find(host, path)
     const lost = async (): Promise<null> => {
+      this.#broke(from)
       await world.sleep(world.random.oneIn(2) ? PATIENCE_MS : world.random.below(50))
       return null
     }
     if (!(await this.#passes(from, host)) || front?.silent === true) return lost()
-    if (server === null) return null
+    if (server === null) {
+      this.#broke(from)
+      return null
+    }
     const file = await server.life.race(this.#read(server, path)).catch(() => null)
     if (file === null || !(await this.#passes(host, from))) return lost()
+    if (file.status !== 200) this.#broke(from)
     if (file.status !== 200 || front === undefined) return file
     const body = front.answer(path, file.body, from)
     return body === null ? { status: 404, body: new Uint8Array() } : { status: 200, body }
@@ -124,7 +152,9 @@ export class Web {
     const served = async (needed: number): Promise<number> => (isMirror ? tip.durable : Math.max(tip.published, tip.published >= needed ? 0 : ((await store.publication())?.size ?? 0)))
     try {
       if (path === '/log/keys') return { status: 404, body: new Uint8Array() }
-      const answer = await (path === '/checkpoint' ? checkpointOf(store) : path.startsWith('/tile/entries/') ? bundleOf(store, path, served) : tileOf(store, path, served))
+      const [, did] = /^\/(did:plc:[a-z2-7]{24})\/log\/audit$/.exec(decodeURIComponent(path)) ?? []
+      if (did !== undefined) return { status: 200, body: auditJson((await store.history([did], 0)).filter((row) => row.rejected === null)) }
+      const answer = await (path.startsWith('/map/') ? mapFile(store.map, path.slice('/map'.length)) : logFile(store, path, served))
       return { status: 200, body: bytesOf(answer) }
     } catch (error) {
       const words = error instanceof Error ? error.message : String(error)
@@ -141,6 +171,7 @@ export class Web {
     const server = this.#find(host)
     const passes = await this.#passes(from, host)
     if (!passes || server === null || front?.silent === true) {
+      this.#broke(from)
       await world.sleep(random.below(PATIENCE_MS))
       return line.ended(1006, '')
     }
@@ -150,7 +181,8 @@ export class Web {
     let used = 0
     try {
       await checkCursor(server.store, server.tip, cursor, { maxAgeMs: null, now: () => world.now })
-      for await (const { bytes, payload } of followLog(sourceOf(server), cursor, signal)) {
+      const filter = url.searchParams.get('filter') === 'message' ? readFilter(new URLSearchParams(await line.opened()), STREAM_LIMITS) : null
+      for await (const { bytes, payload } of filter === null ? followLog(sourceOf(server), cursor, signal) : followMatches(sourceOf(server), filter, cursor, signal)) {
         await line.granted.past(used, signal)
         used += payload
         if (!(await this.#passes(host, from)) || life.ended) break
@@ -159,29 +191,62 @@ export class Web {
         this.#oracle.saw('frames')
       }
       // A line that is broken may never say so.
+      this.#broke(from)
       if (random.oneIn(2)) line.ended(1006, '')
+      else this.#dies(from, line)
     } catch (error) {
+      if (!line.left.signal.aborted) this.#broke(from)
       if (error instanceof StreamEnd) line.ended(CLOSE_CODES[error.reason], error.reason)
       else line.ended(1006, '')
     } finally {
       if (life.ended) line.close()
+      // Who stands behind a front serves this line alone.
+      if (![...this.#servers.values()].includes(server)) server.end.abort()
     }
   }
 
-  #find(host: string): Serving | null {
+  #find(host: string, path = ''): Serving | null {
     const front = this.fronts.get(host)
-    if (front !== undefined && front.behind !== null) return { ...front.behind, end: new AbortController(), source: null }
+    const behind = (path.startsWith('/map/') ? front?.behindMap : null) ?? front?.behind ?? null
+    if (behind !== null) return { ...behind, end: new AbortController(), source: null }
     const name = front === undefined ? host : 'directory'
     const found = [...this.#servers].filter(([server]) => server.startsWith(name)).map(([, server]) => server)
     return found.length === 0 ? null : this.#world.random.pick(found)
   }
 
+  #broke(from: string): void {
+    this.weather(from).brokenAt = this.#world.now
+  }
+
+  #dies(from: string, line: Line): void {
+    if (line.left.signal.aborted) return
+    this.weather(from).dead++
+    line.left.signal.addEventListener('abort', () => {
+      this.weather(from).dead--
+      this.#broke(from)
+    })
+  }
+
   async #passes(from: string, to: string): Promise<boolean> {
     const { random } = this.#world
     const { lossy } = this.#network
-    await this.#world.sleep(random.oneIn(20) ? random.below(5_000) : random.below(50))
+    const ms = random.oneIn(20) ? random.below(5_000) : random.below(50)
+    if (ms >= 50) for (const end of [from, to]) this.weather(end).lateUntil = Math.max(this.weather(end).lateUntil, this.#world.now + ms)
+    await this.#world.sleep(ms)
     return !this.#cuts.has(`${from} ${to}`) && !(lossy !== Infinity && random.oneIn(4 * lossy))
   }
+}
+
+function logFile(log: Pick<Store, 'publication' | 'tiles' | 'leaves'>, path: string, served: (needed: number) => Promise<number>): Promise<Answer> {
+  if (path === '/checkpoint') return checkpointOf(log)
+  return path.startsWith('/tile/entries/') ? bundleOf(log, path, served) : tileOf(log, path, served)
+}
+
+async function mapFile(map: MapStore, path: string): Promise<Answer> {
+  const head = await map.head()
+  if (head === null || path === '/next') throw new Refusal('NO_MAP')
+  if (path === '/vkey') return { type: 'text/plain', body: head.vkeys.map((vkey) => `${vkey}\n`).join('') }
+  return logFile(map, path, async () => (await map.publication())?.size ?? 0)
 }
 
 interface File {
@@ -214,6 +279,7 @@ class Line {
   readonly granted = new Growing(0)
   readonly #life: Life
   readonly #listeners = new Map<string, Heard>()
+  readonly #filter = Promise.withResolvers<string>()
 
   constructor(life: Life) {
     this.#life = life
@@ -223,9 +289,16 @@ class Line {
     this.#listeners.set(type, listener)
   }
 
-  /** What its reader says is a grant. */
+  /** Says that it is open; resolves with the first thing that its reader says. */
+  opened(): Promise<string> {
+    this.#listeners.get('open')?.({})
+    return this.#filter.promise
+  }
+
+  /** What its reader says is a grant, or its filter. */
   send(text: string): void {
-    this.granted.advance(this.granted.value + Number(text))
+    if (/^\d+$/.test(text)) this.granted.advance(this.granted.value + Number(text))
+    else this.#filter.resolve(text)
   }
 
   close(): void {

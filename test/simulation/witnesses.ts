@@ -19,11 +19,11 @@ export class WitnessTown {
   readonly #network: Network
   readonly #witnesses: readonly FakeWitness[]
 
-  /** Two of three make a quorum. */
-  constructor(world: World, network: Network, logKeys: readonly VerifierKey[]) {
+  /** Two of three make a quorum. `mapKeys` are of the log's map. */
+  constructor(world: World, network: Network, logKeys: readonly VerifierKey[], mapKeys: readonly VerifierKey[]) {
     this.#world = world
     this.#network = network
-    this.#witnesses = NAMES.map((name) => fakeWitness(name, logKeys, () => world.now, [KEY_TYPES.cosignature]))
+    this.#witnesses = NAMES.map((name) => fakeWitness(name, [...logKeys, ...mapKeys], () => world.now, [KEY_TYPES.cosignature]))
     this.policy = policyOf(logKeys, this.#witnesses, `group all 2 ${NAMES.join(' ')}\nquorum all`)
     for (const witness of this.#witnesses) this.#attach(witness)
   }
@@ -35,6 +35,11 @@ export class WitnessTown {
     const reply = await Promise.race([this.#network.request(`witness ${name}`, { url, body }, PATIENCE_MS), lost])
     if (reply === null) throw new Error('no answer')
     return reply as WitnessReply
+  }
+
+  /** The same for the map's log, which no policy needs to name. */
+  get ofMap(): Pick<WitnessTown, 'policy' | 'ask'> {
+    return { policy: { ...this.policy, logs: [] }, ask: this.ask }
   }
 
   /** Something befalls one of them, or it comes back from it. */
