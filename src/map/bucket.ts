@@ -18,6 +18,12 @@ export function bucketBytes(entries: readonly MapEntry[]): Uint8Array {
 
 /** Entries, in order, with others in place of those of the same key or beside them. */
 export function withEntries(entries: readonly MapEntry[], changed: readonly MapEntry[]): MapEntry[] {
-  const kept = entries.filter(({ key }) => !changed.some((entry) => compareMapKeys(entry.key, key) === 0))
-  return [...kept, ...changed].sort((a, b) => compareMapKeys(a.key, b.key))
+  const all = [...entries]
+  for (const entry of changed) {
+    const found = all.findIndex(({ key }) => compareMapKeys(key, entry.key) >= 0)
+    const at = found < 0 ? all.length : found
+    const known = all[at]
+    all.splice(at, known !== undefined && compareMapKeys(known.key, entry.key) === 0 ? 1 : 0, entry)
+  }
+  return all
 }

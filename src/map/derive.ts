@@ -4,8 +4,8 @@ import { setImmediate } from 'node:timers/promises'
 import { isGenesis, stateOfRows } from '../core/did-state.ts'
 import { assert } from '../core/errors.ts'
 import { didKey, stateValue } from '../core/map/did-state.ts'
-import { trieRoot, type MapEntry } from '../core/map/trie.ts'
-import { bucketOf, type UpperChange, type UpperTree } from '../core/map/upper-tree.ts'
+import { MAP_HASH_BYTES, trieRoot, type MapEntry } from '../core/map/trie.ts'
+import { BLOCK_BUCKETS, blockRoot, bucketOf, type UpperChange, type UpperTree } from '../core/map/upper-tree.ts'
 import type { BucketRow, EntryRow, MapChange, MapVersion, Store } from '../storage/store.ts'
 import { bucketBytes, entriesOf, withEntries } from './bucket.ts'
 import { MAP_LIMITS } from './limits.ts'
@@ -21,16 +21,18 @@ export interface Derived {
 export async function deriveVersion(store: Store, tree: UpperTree, from: MapVersion, size: number, signal: AbortSignal): Promise<Derived> {
   const buckets = new Map<number, MapEntry[]>()
   let count = 0
-  for await (const rows of changedIdentities(store, from.size, size)) {
-    const key = didKey(rows[0]?.did ?? '', nativeSha256)
-    const bucket = buckets.get(bucketOf(key))
-    const entry = { key, value: stateValue(stateOfRows(rows, nativeSha256), nativeSha256) }
-    if (bucket === undefined) buckets.set(bucketOf(key), [entry])
-    else bucket.push(entry)
-    if (++count % MAP_LIMITS.turnIdentities === 0) await turn(signal)
+  for await (const identities of changedIdentities(store, from.size, size)) {
+    for (const [did, rows] of identities) {
+      const key = didKey(did, nativeSha256)
+      const bucket = buckets.get(bucketOf(key))
+      const entry = { key, value: stateValue(stateOfRows(rows, nativeSha256), nativeSha256) }
+      if (bucket === undefined) buckets.set(bucketOf(key), [entry])
+      else bucket.push(entry)
+      if (++count % MAP_LIMITS.turnIdentities === 0) await turn(signal)
+    }
   }
-  const rows = await changedBuckets(store, buckets, signal)
-  const upper = tree.plan(new Map(rows.map(({ bucket, hash }) => [bucket, hash])))
+  const { rows, blocks } = await changedBuckets(store, buckets, signal)
+  const upper = tree.plan(blocks)
   return { change: { from, to: { size, root: upper.root }, rows }, upper }
 }
 
@@ -48,45 +50,54 @@ export async function deriveInSteps(store: Store, tree: UpperTree, from: MapVers
 }
 
 // Of each identity with an accepted entry in [start, size): all of them below `size`, in order.
-async function* changedIdentities(store: Store, start: number, size: number): AsyncGenerator<readonly EntryRow[]> {
+async function* changedIdentities(store: Store, start: number, size: number): AsyncGenerator<ReadonlyMap<string, readonly EntryRow[]>> {
   const changed = new Map<string, EntryRow[]>()
+  const older = new Set<string>()
   for (let at = start; at < size; at += MAP_LIMITS.readEntries) {
     const end = Math.min(size, at + MAP_LIMITS.readEntries)
     const rows = await store.entries(at, end)
     assert(rows.length === end - at, `entries of [${at}, ${end}) are missing`)
     for (const row of rows) {
-      if (row.rejected !== null) continue
+      if (row.rejected !== null || older.has(row.did)) continue
       const own = changed.get(row.did)
-      if (own === undefined) changed.set(row.did, [row])
-      else own.push(row)
+      if (own !== undefined) own.push(row)
+      // What begins with a genesis that was accepted has nothing before it.
+      else if (start === 0 || isGenesis(row.entry)) changed.set(row.did, [row])
+      else older.add(row.did)
     }
   }
-  const older: string[] = []
-  for (const [did, rows] of changed) {
-    // What begins with a genesis that was accepted has nothing before it.
-    const [first] = rows
-    if (start > 0 && first !== undefined && !isGenesis(first.entry)) older.push(did)
-    else yield rows
-  }
-  for (let at = 0; at < older.length; at += MAP_LIMITS.historyDids) {
-    const rows = await store.history(older.slice(at, at + MAP_LIMITS.historyDids), 0)
-    yield* Map.groupBy(rows.filter((row) => row.index < size && row.rejected === null), (row) => row.did).values()
+  yield changed
+  const dids = [...older]
+  for (let at = 0; at < dids.length; at += MAP_LIMITS.historyDids) {
+    const rows = await store.history(dids.slice(at, at + MAP_LIMITS.historyDids), 0)
+    yield Map.groupBy(rows.filter((row) => row.index < size && row.rejected === null), (row) => row.did)
   }
 }
 
-async function changedBuckets(store: Store, changed: ReadonlyMap<number, readonly MapEntry[]>, signal: AbortSignal): Promise<BucketRow[]> {
+// The buckets as they become, and the hashes of their blocks.
+async function changedBuckets(store: Store, changed: ReadonlyMap<number, readonly MapEntry[]>, signal: AbortSignal): Promise<{ readonly rows: readonly BucketRow[]; readonly blocks: ReadonlyMap<number, Uint8Array> }> {
   const rows: BucketRow[] = []
-  const numbers = [...changed.keys()].sort((a, b) => a - b)
-  for (let at = 0; at < numbers.length; at += MAP_LIMITS.readBuckets) {
-    const group = numbers.slice(at, at + MAP_LIMITS.readBuckets)
-    for (const [i, bytes] of (await store.map.buckets(group)).entries()) {
-      const bucket = group[i] ?? 0
-      const entries = withEntries(entriesOf(bytes), changed.get(bucket) ?? [])
-      rows.push({ bucket, hash: trieRoot(entries, nativeSha256), entries: bucketBytes(entries) })
-      if (rows.length % MAP_LIMITS.turnIdentities === 0) await turn(signal)
+  const blocks = new Map<number, Uint8Array>()
+  const byBlock = [...Map.groupBy(changed.keys(), (bucket) => Math.floor(bucket / BLOCK_BUCKETS))]
+  for (let at = 0; at < byBlock.length; at += MAP_LIMITS.readBlocks) {
+    const some = byBlock.slice(at, at + MAP_LIMITS.readBlocks)
+    const [stored, hashes] = await Promise.all([store.map.buckets(some.flatMap(([, buckets]) => buckets)), store.map.blocks(some.map(([block]) => block))])
+    const bytes = stored.values()
+    for (const [i, [block, buckets]] of some.entries()) {
+      const ofBlock = hashes.get(block) ?? new Uint8Array(BLOCK_BUCKETS * MAP_HASH_BYTES)
+      for (const bucket of buckets) {
+        const entries = withEntries(entriesOf(bytes.next().value ?? new Uint8Array()), changed.get(bucket) ?? [])
+        const hash = trieRoot(entries, nativeSha256)
+        ofBlock.set(hash, (bucket % BLOCK_BUCKETS) * MAP_HASH_BYTES)
+        rows.push({ bucket, hash, entries: bucketBytes(entries) })
+      }
+      const root = blockRoot(ofBlock, nativeSha256)
+      assert(root !== null, 'a block that changed has a key')
+      blocks.set(block, root)
+      if (i % MAP_LIMITS.turnIdentities === 0) await turn(signal)
     }
   }
-  return rows
+  return { rows, blocks }
 }
 
 // Others get their turn.

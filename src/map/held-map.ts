@@ -1,14 +1,15 @@
 // The map as a process holds it: the hashes above the buckets, the version that is published, and the proofs that are made of it.
 // spec/map.md#storage
 
+import { setImmediate } from 'node:timers/promises'
 import { stateOfRows } from '../core/did-state.ts'
 import { bytesEqual } from '../core/encoding/text.ts'
 import { assert } from '../core/errors.ts'
 import { didKey, stateValue } from '../core/map/did-state.ts'
 import { decodeMapLeaf, type MapLeaf } from '../core/map/map-leaf.ts'
-import { triePath, trieRoot, valueAt } from '../core/map/trie.ts'
-import { UpperTree } from '../core/map/upper-tree.ts'
-import { formatStateProof, type StateProof } from '../core/state-proof.ts'
+import { MAP_HASH_BYTES, triePath, trieRoot, valueAt, type TriePath } from '../core/map/trie.ts'
+import { BLOCK_BITS, BLOCK_BUCKETS, blockRoot, UpperTree, walkBlock } from '../core/map/upper-tree.ts'
+import { formatCommonPart, joinStateProof } from '../core/state-proof.ts'
 import { inclusionPlan } from '../core/tlog/proof.ts'
 import { planTiles, proofFromTileList } from '../core/tlog/tile.ts'
 import { readConsistency } from '../log/consistency.ts'
@@ -35,7 +36,7 @@ export class HeldMap {
   readonly #clock: Clock
   #tree = new UpperTree(nativeSha256)
   #shown: ShownVersion | null = null
-  #common: { readonly shown: ShownVersion; readonly at: number; readonly parts: Promise<CommonParts | null> } | null = null
+  #common: { readonly shown: ShownVersion; readonly at: number; readonly text: Promise<string | null> } | null = null
 
   constructor(store: Store, clock: Clock) {
     this.#store = store
@@ -67,14 +68,21 @@ export class HeldMap {
     this.#tree = new UpperTree(nativeSha256)
     const version = await map.version()
     assert(version !== null, 'there is a map')
-    for (let next = 0; ; ) {
-      const rows = await map.bucketHashes(next, MAP_LIMITS.readBuckets)
-      this.#tree.apply(this.#tree.plan(new Map(rows.map(({ bucket, hash }) => [bucket, hash]))))
-      const last = rows.at(-1)
-      if (last === undefined) break
-      next = last.bucket + 1
+    for (let start = 0; start < 2 ** BLOCK_BITS; start += MAP_LIMITS.loadBlocks) {
+      const roots = new Map<number, Uint8Array>()
+      for (const [block, hashes] of await map.blocks(Array.from({ length: MAP_LIMITS.loadBlocks }, (_, i) => start + i))) {
+        const root = blockRoot(hashes, nativeSha256)
+        if (root !== null) roots.set(block, root)
+        if (roots.size % MAP_LIMITS.turnIdentities === 0) await setImmediate()
+      }
+      this.#tree.apply(this.#tree.plan(roots))
     }
-    if (!bytesEqual(this.#tree.root, version.root)) throw new MapDamagedError('the rows of the map are not those that were written: run `stele map rebuild`, while no directory runs on this database')
+    if (!bytesEqual(this.#tree.root, version.root)) {
+      const now = await map.version()
+      // What a process before this one has sent may arrive while the rows are read.
+      if (now === null || !bytesEqual(now.root, version.root)) return this.load()
+      throw new MapDamagedError('the rows of the map are not those that were written: run `stele map rebuild`, while no directory runs on this database')
+    }
     const publication = await map.publication()
     const leaf = publication === null ? null : await readLeaf(this.#store, publication.size - 1)
     if (publication !== null && leaf !== null && leaf.size === version.size) {
@@ -89,55 +97,60 @@ export class HeldMap {
     for (let attempt = 0; attempt < MAP_LIMITS.proofAttempts; attempt++) {
       const shown = this.#shown
       if (shown === null) return null
-      const key = didKey(did)
-      const { steps, bucket } = this.#tree.walk(key)
-      const hash = bucket === null ? null : this.#tree.bucket(bucket)
-      const common = await this.#commonParts(shown)
-      const [bytes = new Uint8Array()] = bucket === null ? [] : await this.#store.map.buckets([bucket])
-      const entries = entriesOf(bytes)
+      const key = didKey(did, nativeSha256)
+      const [path, rows, common] = await Promise.all([this.#pathOf(key), this.#store.history([did], 0), this.#commonText(shown)])
       // The rows change a moment before the tree, and both while this waits.
-      if (common === null || this.#shown !== shown || (hash !== null && !bytesEqual(trieRoot(entries, nativeSha256), hash))) {
+      if (common === null || path === null || this.#shown !== shown) {
         await this.#clock.sleep(attempt + 1)
         continue
       }
-      const below = triePath(entries, key, nativeSha256)
-      const value = valueAt(key, below)
-      const path = { steps: [...steps, ...below.steps], leaf: value === null ? below.leaf : null }
-      return formatStateProof({ did, path, ...(await this.#historyOf(did, shown, value)), size: shown.leaf.size, root: shown.leaf.root, ...common })
+      const value = valueAt(key, path)
+      if (value === null) return joinStateProof({ did, path, state: null, entries: [] }, common)
+      const accepted = rows.filter((row) => row.index < shown.leaf.size && row.rejected === null)
+      const state = stateOfRows(accepted, nativeSha256)
+      assert(bytesEqual(stateValue(state, nativeSha256), value), `the map does not hold what the log says of ${did}`)
+      return joinStateProof({ did, path: { ...path, leaf: null }, state, entries: accepted.map(({ index, entry }) => ({ index, entry })) }, common)
     }
     return null
   }
 
-  async #historyOf(did: string, { leaf }: ShownVersion, value: Uint8Array | null): Promise<Pick<StateProof, 'state' | 'entries'>> {
-    if (value === null) return { state: null, entries: [] }
-    const rows = (await this.#store.history([did], 0)).filter((row) => row.index < leaf.size && row.rejected === null)
-    const state = stateOfRows(rows, nativeSha256)
-    assert(bytesEqual(stateValue(state), value), `the map does not hold what the log says of ${did}`)
-    return { state, entries: rows.map(({ index, entry }) => ({ index, entry })) }
+  // Through the hashes in memory, the block and the bucket; null where these are of different versions.
+  async #pathOf(key: Uint8Array): Promise<TriePath | null> {
+    const { map } = this.#store
+    const above = this.#tree.walk(key)
+    if (above.block === null) return { steps: [], leaf: null }
+    const hash = this.#tree.block(above.block)
+    const hashes = (await map.blocks([above.block])).get(above.block) ?? new Uint8Array()
+    const root = blockRoot(hashes, nativeSha256)
+    if (hash === null || root === null || !bytesEqual(root, hash)) return null
+    const within = walkBlock(hashes, key, nativeSha256)
+    const [bytes = new Uint8Array()] = await map.buckets([above.block * BLOCK_BUCKETS + within.bucket])
+    const entries = entriesOf(bytes)
+    if (!bytesEqual(trieRoot(entries, nativeSha256), hashes.subarray(within.bucket * MAP_HASH_BYTES, (within.bucket + 1) * MAP_HASH_BYTES))) return null
+    const below = triePath(entries, key, nativeSha256)
+    return { steps: [...above.steps, ...within.steps, ...below.steps], leaf: below.leaf }
   }
 
-  // The same for every DID: read once for all who ask within a moment.
-  #commonParts(shown: ShownVersion): Promise<CommonParts | null> {
+  // The same for every DID: made once for all who ask within a moment.
+  #commonText(shown: ShownVersion): Promise<string | null> {
     const now = this.#clock.now()
     if (this.#common === null || this.#common.shown !== shown || now - this.#common.at > MAP_LIMITS.commonMs) {
-      const parts = this.#readCommonParts(shown)
-      parts.catch(() => (this.#common = null))
-      this.#common = { shown, at: now, parts }
+      const text = this.#makeCommonText(shown)
+      text.catch(() => (this.#common = null))
+      this.#common = { shown, at: now, text }
     }
-    return this.#common.parts
+    return this.#common.text
   }
 
-  async #readCommonParts({ leaves, leaf }: ShownVersion): Promise<CommonParts | null> {
+  async #makeCommonText({ leaves, leaf: { size, root } }: ShownVersion): Promise<string | null> {
     const store = this.#store
     const [map, log] = [await store.map.publication(), await store.publication()]
-    if (map === null || log === null || map.size !== leaves || log.size < leaf.size) return null
+    if (map === null || log === null || map.size !== leaves || log.size < size) return null
     const plan = inclusionPlan(leaves - 1, leaves)
     const inclusion = proofFromTileList(plan, leaves, await store.map.tiles(planTiles(plan, leaves)))
-    return { inclusion, consistency: await readConsistency(store, leaf.size, log.size), mapCheckpoint: map.note, logCheckpoint: log.note }
+    return formatCommonPart({ size, root, inclusion, consistency: await readConsistency(store, size, log.size), mapCheckpoint: map.note, logCheckpoint: log.note })
   }
 }
-
-type CommonParts = Pick<StateProof, 'inclusion' | 'consistency' | 'mapCheckpoint' | 'logCheckpoint'>
 
 /** The leaf of the map's log at `index`; null where there is none. */
 export async function readLeaf(store: Pick<Store, 'map'>, index: number): Promise<MapLeaf | null> {

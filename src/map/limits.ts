@@ -2,17 +2,25 @@
 
 export const MAP_LIMITS = {
   /** Most entries of the log from which one version is derived in memory; where there are more, rows are written in between. */
-  stepEntries: 50_000,
+  stepEntries: 20_000,
   /** Entries that are read together. */
   readEntries: 2_000,
   /** Identities whose histories are read together. */
   historyDids: 200,
-  /** Buckets that are read together. */
+  /** Buckets whose hashes are read together. */
   readBuckets: 2_000,
+  /** Blocks of buckets that are read together, and as many buckets of each as change. */
+  readBlocks: 512,
+  /** Blocks that are read together where only their hashes are wanted. */
+  loadBlocks: 8_192,
   /** Identities after which others get their turn: operations and answers never wait longer than these take. */
   turnIdentities: 50,
   /** How often a proof is begun again because the version of the map changed meanwhile. */
   proofAttempts: 5,
   /** How long what all proofs have in common is used again, milliseconds. */
   commonMs: 250,
+  /** How often a process that does not write the map looks for the newest version before it says that there is no proof. */
+  readAttempts: 5,
+  /** How long it waits in between, milliseconds. */
+  readAgainMs: 20,
 } as const

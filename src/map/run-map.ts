@@ -117,6 +117,11 @@ async function writeLeaves(ports: MapPorts, state: WriterState, mapTip: Tip, sig
         wrote()
       }
       const { head, newest } = await newestLeaf(ports.store)
+      if (head.size > state.published) {
+        // An append whose reply was lost has arrived.
+        state.pending = await derivePending(ports, state, head.size, signal)
+        continue
+      }
       await tip.pastPublished(newest?.size ?? -1, signal)
       await clock.sleep(lastAt + intervalMs - clock.now(), signal)
       signal.throwIfAborted()

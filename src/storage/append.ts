@@ -94,15 +94,20 @@ function entryColumns(rows: Append['entries']): readonly unknown[] {
   return [
     concatBytes(...rows.map((row) => (row.cid === '' ? new Uint8Array(HASH_BYTES) : parseCid(row.cid)))),
     concatBytes(...rows.map((row) => row.entry)),
-    rows.map((row) => row.index),
-    rows.map((row) => row.createdAt),
-    rows.map((row) => row.signer),
-    rows.map((row) => row.nullified),
-    rows.map((row) => storedDid(row.did)),
-    rows.map((row) => row.rejected),
-    starts,
-    lengths,
+    arrayOf(rows.map((row) => row.index)),
+    arrayOf(rows.map((row) => row.createdAt)),
+    arrayOf(rows.map((row) => row.signer)),
+    arrayOf(rows.map((row) => row.nullified)),
+    arrayOf(rows.map((row) => storedDid(row.did))),
+    arrayOf(rows.map((row) => row.rejected)),
+    arrayOf(starts),
+    arrayOf(lengths),
   ]
+}
+
+// PostgreSQL's text of an array of what needs no quotes: numbers, and text of letters and digits.
+function arrayOf(items: readonly (number | boolean | string | null)[]): string {
+  return `{${items.map((item) => item ?? 'null').join(',')}}`
 }
 
 function pieceColumns(pieces: readonly Piece[]): readonly unknown[] {

@@ -1,7 +1,8 @@
 // The map and the log of its roots, in memory. spec/map.md#storage
 
 import { bytesEqual, concatBytes } from '../core/encoding/text.ts'
-import { EMPTY_MAP_ROOT } from '../core/map/trie.ts'
+import { EMPTY_MAP_ROOT, MAP_HASH_BYTES } from '../core/map/trie.ts'
+import { BLOCK_BUCKETS } from '../core/map/upper-tree.ts'
 import { EMPTY_EDGE, edgeRoot } from '../core/tlog/edge.ts'
 import { HASH_BYTES } from '../core/tlog/hash.ts'
 import type { BucketRow, MapChange, MapHead, MapStore, MapVersion } from './map-store.ts'
@@ -13,6 +14,7 @@ export function mapMemory(fault: (point: MapFaultPoint) => void | Promise<void> 
   const leaves: Uint8Array[] = []
   const tiles = new Map<string, Uint8Array>()
   const buckets = new Map<number, BucketRow>()
+  const blocks = new Map<number, Uint8Array>()
   let head: MapHead | null = null
   let publication: Publication | null = null
   let statement: string | null = null
@@ -20,7 +22,12 @@ export function mapMemory(fault: (point: MapFaultPoint) => void | Promise<void> 
 
   const isVersion = ({ size, root }: MapVersion): boolean => version.size === size && bytesEqual(version.root, root)
   const write = ({ to, rows }: MapChange): void => {
-    for (const row of rows) buckets.set(row.bucket, row)
+    for (const row of rows) {
+      const hashes = blocks.get(Math.floor(row.bucket / BLOCK_BUCKETS)) ?? EMPTY_BLOCK.slice()
+      hashes.set(row.hash, (row.bucket % BLOCK_BUCKETS) * MAP_HASH_BYTES)
+      blocks.set(Math.floor(row.bucket / BLOCK_BUCKETS), hashes)
+      buckets.set(row.bucket, row)
+    }
     version = to
   }
 
@@ -67,9 +74,11 @@ export function mapMemory(fault: (point: MapFaultPoint) => void | Promise<void> 
     },
     async clear() {
       buckets.clear()
+      blocks.clear()
       version = EMPTY
     },
     buckets: async (asked) => asked.map((bucket) => buckets.get(bucket)?.entries ?? new Uint8Array()),
+    blocks: async (asked) => new Map(asked.filter((block) => blocks.has(block)).map((block) => [block, (blocks.get(block) ?? EMPTY_BLOCK).slice()])),
     bucketHashes: async (bucket, count) =>
       [...buckets.values()].filter((row) => row.bucket >= bucket).sort((a, b) => a.bucket - b.bucket).slice(0, count).map(({ bucket, hash }) => ({ bucket, hash })),
     keptCheckpoints: async () => [],
@@ -88,3 +97,4 @@ export function mapMemory(fault: (point: MapFaultPoint) => void | Promise<void> 
 export type MapFaultPoint = `${'before' | 'after'} map ${'append' | 'publish' | 'change'}`
 
 const EMPTY: MapVersion = { size: 0, root: EMPTY_MAP_ROOT }
+const EMPTY_BLOCK = new Uint8Array(BLOCK_BUCKETS * MAP_HASH_BYTES)

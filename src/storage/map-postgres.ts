@@ -4,6 +4,7 @@ import { sql, type Kysely } from 'kysely'
 import type { Pool } from 'pg'
 import { concatBytes } from '../core/encoding/text.ts'
 import { EMPTY_MAP_ROOT, MAP_HASH_BYTES } from '../core/map/trie.ts'
+import { BLOCK_BUCKETS } from '../core/map/upper-tree.ts'
 import { decodeEdge, EMPTY_EDGE, edgeRoot, encodeEdge } from '../core/tlog/edge.ts'
 import { HASH_BYTES } from '../core/tlog/hash.ts'
 import type { MapChange, MapHead, MapStore } from './map-store.ts'
@@ -85,6 +86,11 @@ export function mapStore(pool: Pool, db: Kysely<Tables>): MapStore {
       return buckets.map((bucket) => entriesOf.get(bucket) ?? new Uint8Array())
     },
 
+    async blocks(blocks) {
+      const { rows } = await pool.query<{ block: number; present: number; hashes: Uint8Array }>({ name: 'blocks', text: BLOCKS, values: [blocks] })
+      return new Map(rows.map(({ block, present, hashes }) => [block, spread(present, hashes)]))
+    },
+
     bucketHashes: (bucket, count) => db.selectFrom('map_buckets').select(['bucket', 'hash']).where('bucket', '>=', bucket).orderBy('bucket').limit(count).execute(),
 
     // Nobody publishes so often here that a cosignature would have no checkpoint to join.
@@ -121,6 +127,23 @@ const APPEND = `
     on conflict (level, index) do update set hashes = tile.hashes || excluded.hashes
   )
   select (select count(*) from moved)::integer as moved`
+
+// Sixteen rows in one: which buckets of a block there are, and their hashes one after the other.
+const BLOCKS = `
+  select block, present, hashes from unnest($1::integer[]) as block, lateral (
+    select bit_or(1 << bucket % ${BLOCK_BUCKETS}) as present, string_agg(hash, '' order by bucket) as hashes
+    from map_buckets where bucket between block * ${BLOCK_BUCKETS} and block * ${BLOCK_BUCKETS} + ${BLOCK_BUCKETS - 1}
+  ) as buckets where present is not null`
+
+function spread(present: number, hashes: Uint8Array): Uint8Array {
+  const block = new Uint8Array(BLOCK_BUCKETS * MAP_HASH_BYTES)
+  for (let [bucket, at] = [0, 0]; bucket < BLOCK_BUCKETS; bucket++) {
+    if (((present >> bucket) & 1) === 0) continue
+    block.set(hashes.subarray(at, at + MAP_HASH_BYTES), bucket * MAP_HASH_BYTES)
+    at += MAP_HASH_BYTES
+  }
+  return block
+}
 
 const UPSERT = (first: number): string => `
     insert into map_buckets (bucket, hash, entries)

@@ -67,6 +67,9 @@ export interface MapStore extends SignedLog {
   /** The entries of these buckets, in the order asked; empty where there are none. */
   buckets(buckets: readonly number[]): Promise<Uint8Array[]>
 
+  /** Of these blocks, those that have a bucket: the hashes of its sixteen buckets one after the other, zeros for an empty one, 512 bytes, which are the caller's own. */
+  blocks(blocks: readonly number[]): Promise<Map<number, Uint8Array>>
+
   /** Up to `count` buckets that are not empty, from `bucket` on, in order, each with its hash. */
   bucketHashes(bucket: number, count: number): Promise<Pick<BucketRow, 'bucket' | 'hash'>[]>
 }

@@ -37,7 +37,7 @@ export function notaryMemory(): { readonly store: NotaryStore; readonly note: (n
       firstIndexAbove: async (number) => least(pairs().filter((pair) => pair.number > number).map(({ index }) => index)),
       smallestNumberFrom: async (index) => least(pairs().filter((pair) => pair.index >= index).map(({ number }) => number)),
       setAside: async (after, count) => [...aside.values()].filter(({ number }) => number > after).sort((a, b) => a.number - b.number).slice(0, count),
-      setAsideCounts: async () => ({ kept: aside.size, dropped }),
+      setAsideCounts: async (from) => ({ kept: aside.size, recent: [...aside.values()].filter(({ seenAt }) => seenAt >= from).length, dropped }),
       async keepDivergence(divergence, most) {
         if (!divergences.has(divergence.did) && divergences.size >= most) return false
         divergences.set(divergence.did, divergence)
@@ -46,7 +46,10 @@ export function notaryMemory(): { readonly store: NotaryStore; readonly note: (n
       divergence: async (did) => divergences.get(did) ?? null,
       divergences: async (after, count, lasting = false) =>
         [...divergences.values()].filter(({ did, endedAt }) => did > after && !(lasting && endedAt !== null)).sort((a, b) => (a.did < b.did ? -1 : 1)).slice(0, count),
-      openDivergences: async () => [...divergences.values()].filter(({ endedAt }) => endedAt === null).length,
+      openDivergences: async (from) => {
+        const lasting = [...divergences.values()].filter(({ endedAt }) => endedAt === null)
+        return { all: lasting.length, recent: lasting.filter(({ since }) => since >= from).length }
+      },
     },
   }
 }

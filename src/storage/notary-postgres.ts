@@ -59,10 +59,10 @@ export function notaryStore(db: Kysely<Tables>): NotaryStore {
       return rows.map(({ seen_at: seenAt, ...row }) => ({ ...row, seenAt }))
     },
 
-    async setAsideCounts() {
-      const { rows } = await sql<{ kept: number; dropped: number }>`
-        select (select count(*) from set_aside) as kept, coalesce((select dropped from upstream), 0) as dropped`.execute(db)
-      return rows[0] ?? { kept: 0, dropped: 0 }
+    async setAsideCounts(from) {
+      const { rows } = await sql<{ kept: number; recent: number; dropped: number }>`
+        select count(*) as kept, count(*) filter (where seen_at >= ${from}) as recent, coalesce((select dropped from upstream), 0) as dropped from set_aside`.execute(db)
+      return rows[0] ?? { kept: 0, recent: 0, dropped: 0 }
     },
 
     async keepDivergence({ did, since, checkedAt, endedAt, kinds, theirs }, most) {
@@ -89,9 +89,10 @@ export function notaryStore(db: Kysely<Tables>): NotaryStore {
       return rows.map(divergenceOf)
     },
 
-    async openDivergences() {
-      const { rows } = await sql<{ open: number }>`select count(*) as open from divergences where ended_at is null`.execute(db)
-      return rows[0]?.open ?? 0
+    async openDivergences(from) {
+      const { rows } = await sql<{ all: number; recent: number }>`
+        select count(*) as all, count(*) filter (where since >= ${from}) as recent from divergences where ended_at is null`.execute(db)
+      return rows[0] ?? { all: 0, recent: 0 }
     },
   }
 }

@@ -92,8 +92,8 @@ export interface NotaryStore {
   /** Up to `count` of what was set aside with a number above `after`, by number. */
   setAside(after: number, count: number): Promise<KeptAside[]>
 
-  /** How many are set aside, and how often one more was only counted. */
-  setAsideCounts(): Promise<{ readonly kept: number; readonly dropped: number }>
+  /** How many are set aside, how many of them were seen at `from` (milliseconds since 1970) or later, and how often one more was only counted. */
+  setAsideCounts(from: number): Promise<{ readonly kept: number; readonly recent: number; readonly dropped: number }>
 
   /** Keeps a divergence, in place of what is known of its DID. Returns whether it is kept: a new one is not where `most` are. */
   keepDivergence(divergence: Divergence, most: number): Promise<boolean>
@@ -104,6 +104,6 @@ export interface NotaryStore {
   /** Up to `count` whose DID comes after this one, ordered by DID; with `lasting` only those that last. */
   divergences(after: string, count: number, lasting?: boolean): Promise<Divergence[]>
 
-  /** How many last. */
-  openDivergences(): Promise<number>
+  /** How many last, and how many of them began at `from` (milliseconds since 1970) or later. */
+  openDivergences(from: number): Promise<{ readonly all: number; readonly recent: number }>
 }

@@ -37,7 +37,7 @@ export async function openPostgres(options: DatabaseOptions): Promise<Store> {
     return (did) => rows.get(did) ?? null
   }, DATABASE_LIMITS.newest)
   const whole = gather(async (dids: readonly string[]) => {
-    const rows = Map.groupBy(await history(db, [...new Set(dids)], 0), (row) => row.did)
+    const rows = Map.groupBy(await history(pool, [...new Set(dids)], 0), (row) => row.did)
     return (did) => rows.get(did) ?? []
   }, DATABASE_LIMITS.newest)
   const watches = new Set<AsyncDisposable>()
@@ -60,7 +60,7 @@ export async function openPostgres(options: DatabaseOptions): Promise<Store> {
     entries: (start, end) => entries(db, start, end),
     history(dids, from, most) {
       const [did] = dids
-      return did !== undefined && dids.length === 1 && from === 0 && most === undefined ? whole(did) : history(db, dids, from, most)
+      return did !== undefined && dids.length === 1 && from === 0 && most === undefined ? whole(did) : history(pool, dids, from, most)
     },
     newest,
     newestOf: (dids) => newestOf(pool, dids),

@@ -1,7 +1,7 @@
 // The queries that give entries and tiles. spec/log.md#storage
 
 import { sql, type Kysely } from 'kysely'
-import type { Pool } from 'pg'
+import type { Pool, PoolClient } from 'pg'
 import { formatCid } from '../core/encoding/cid.ts'
 import { assert } from '../core/errors.ts'
 import { isDid } from '../core/plc/did.ts'
@@ -19,12 +19,11 @@ export async function entries(db: Kysely<Tables>, start: number, end: number): P
 }
 
 /** As `Store.history`. */
-export async function history(db: Kysely<Tables>, dids: readonly string[], from: number, most?: number): Promise<EntryRow[]> {
+export async function history(on: Pick<Pool | PoolClient, 'query'>, dids: readonly string[], from: number, most?: number): Promise<EntryRow[]> {
   const stored = dids.map(storedDid).filter((did) => did !== null)
   if (stored.length === 0) return []
-  const found = db.selectFrom('entries').selectAll().where(sql<boolean>`did = any(${stored}::text[])`).where('index', '>=', from)
-  // Put in order here: an order with a limit would tempt the planner to walk the whole log in that order.
-  const rows = await (most === undefined ? found : found.limit(most + 1)).execute()
+  // No limit is a limit of null.
+  const { rows } = await on.query<EntriesTable>({ name: 'history', text: HISTORY, values: [stored, from, most === undefined ? null : most + 1] })
   return rows.map(toRow).sort((a, b) => a.index - b.index)
 }
 
@@ -38,6 +37,9 @@ export async function newestOf(pool: Pool, dids: readonly string[]): Promise<Ent
 }
 
 const COLUMNS = 'entries.index, entries.did, cid, created_at, signer, nullified, rejected, entry'
+
+// Put in order by who asks: an order with a limit would tempt the planner to walk the whole log in that order.
+const HISTORY = `select ${COLUMNS} from entries where did = any($1::text[]) and index >= $2 limit $3`
 
 // Ordered by both columns, which leaves the planner no other way.
 const newestWhere = (did: string): string =>

@@ -1,13 +1,12 @@
 // The transaction of a round: two round trips around the work, and one for what it writes. spec/log.md#storage
 
-import { Kysely, PostgresDialect, type PostgresPoolClient } from 'kysely'
 import { DatabaseError, type Pool, type PoolClient, type QueryResult } from 'pg'
 import { assert } from '../core/errors.ts'
 import { decodeEdge } from '../core/tlog/edge.ts'
 import { appendIn } from './append.ts'
 import { history } from './reads.ts'
 import { NoLogError, UnknownOutcomeError, type Head, type LockedHead } from './store.ts'
-import type { LogHeadTable, Tables } from './tables.ts'
+import type { LogHeadTable } from './tables.ts'
 
 type HeadRow = Omit<LogHeadTable, 'single' | 'key_statement'>
 
@@ -74,7 +73,7 @@ class Transaction {
       now: () => Promise.resolve(row.now + Math.floor(performance.now() - takenAt)),
       history: async (dids, from) => {
         this.#assertHeld()
-        return history(over(this.#client), dids, from)
+        return history(this.#client, dids, from)
       },
       append: async (append) => {
         this.#assertHeld()
@@ -127,10 +126,4 @@ class Transaction {
       throw new UnknownOutcomeError('the reply to the commit was lost', { cause })
     }
   }
-}
-
-/** Queries on one connection that somebody else releases. */
-function over(client: PoolClient): Kysely<Tables> {
-  const own = { query: client.query.bind(client), release: () => undefined } as PostgresPoolClient
-  return new Kysely<Tables>({ dialect: new PostgresDialect({ pool: { connect: () => Promise.resolve(own), end: () => Promise.resolve(), options: {} } }) })
 }

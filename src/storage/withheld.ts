@@ -6,6 +6,14 @@ import type { EntryRow, Store, StoredEntry } from './store.ts'
 /** Entries by their index, with the reason in the operator's words; null where none was given. Ordered by index. */
 export type Withheld = ReadonlyMap<number, string | null>
 
+/** What a notary does not show of what its upstream showed, each with a reason or null. */
+export interface WithheldViews {
+  /** Lines that were set aside, by their number. */
+  readonly refused: ReadonlyMap<number, string | null>
+  /** The upstream's view of identities, by their DID. */
+  readonly divergent: ReadonlyMap<string, string | null>
+}
+
 /** Nothing is withheld. */
 export const NOTHING_WITHHELD: Withheld = new Map()
 

@@ -215,6 +215,61 @@ describe('the writer of the map', () => {
     expect(made.held.shown).toBeNull()
   })
 
+  it('goes on with a leaf that was thought to be lost and arrives after its reply', async () => {
+    const made = await site()
+    const { map } = made.store
+    const own = { ...map }
+    made.start()
+    await made.shows(0)
+    let late: () => Promise<void> = () => Promise.resolve()
+    Object.assign(map, {
+      append(...write: Parameters<typeof own.append>) {
+        late = () => own.append(...write)
+        map.append = (...write) => own.append(...write)
+        return Promise.reject(new Error('the reply was lost'))
+      },
+      async version() {
+        const arrives = late
+        late = () => Promise.resolve()
+        await arrives()
+        return own.version()
+      },
+    })
+    await made.grow(rounds[0] ?? [])
+    await made.shows(6)
+    await checkMap(made)
+  })
+
+  it('takes rows for damaged that are, and not for what a process before it wrote while they were read', async () => {
+    const made = await site()
+    const { map } = made.store
+    const own = { ...map }
+    made.start()
+    await made.shows(0)
+    let late: () => Promise<void> = () => Promise.resolve()
+    Object.assign(map, {
+      publish(...write: Parameters<typeof own.publish>) {
+        late = () => own.publish(...write)
+        return Promise.reject(new Error('the reply was lost'))
+      },
+    })
+    await made.grow(rounds[0] ?? [])
+    await vi.waitFor(async () => expect((await map.head())?.size).toBe(2), { timeout: 30_000, interval: 1 })
+    await made.stop()
+    Object.assign(map, {
+      publish: (...write: Parameters<typeof own.publish>) => own.publish(...write),
+      async blocks(asked: readonly number[]) {
+        const arrives = late
+        late = () => Promise.resolve()
+        await arrives()
+        return own.blocks(asked)
+      },
+    })
+    made.start()
+    await made.shows(6)
+    await checkMap(made)
+  })
+
   it('shows a version once its witnesses have seen it, and the log does not wait for them', async () => {
     const made = await site()
     const fake = fakeWitness('alice', [MAP_KEY], () => systemClock.timeOfDay())

@@ -593,8 +593,8 @@ export function storeContract(open: () => Promise<{ readonly store: Store; reado
     it('is nothing in a store that is no notary\'s, and begins once', async () => {
       const store = await withLog()
       expect(await store.notary.upstream()).toBeNull()
-      expect(await store.notary.setAsideCounts()).toEqual({ kept: 0, dropped: 0 })
-      expect([await store.notary.openDivergences(), await store.notary.firstIndexAbove(0), await store.notary.smallestNumberFrom(0)]).toEqual([0, null, null])
+      expect(await store.notary.setAsideCounts(0)).toEqual({ kept: 0, recent: 0, dropped: 0 })
+      expect([await store.notary.openDivergences(0), await store.notary.firstIndexAbove(0), await store.notary.smallestNumberFrom(0)]).toEqual([{ all: 0, recent: 0 }, null, null])
       await store.notary.begin('plc.test')
       await store.notary.begin('other.test')
       expect(await store.notary.upstream()).toEqual({ source: 'plc.test', numbered: true, cursor: 0, highest: 0 })
@@ -638,7 +638,7 @@ export function storeContract(open: () => Promise<{ readonly store: Store; reado
       await store.notary.begin('plc.test')
       await note(store, { aside: ['a', 'b', 'a', 'c'].map((key) => aside(key)), mostAside: 3 })
       await note(store, { aside: [aside('b', { code: 'OTHER' }), aside('d'), aside('e')], mostAside: 3 })
-      expect([await setAside(store), await store.notary.setAsideCounts()]).toEqual([[[1, 'a'], [2, 'b'], [3, 'c']], { kept: 3, dropped: 2 }])
+      expect([await setAside(store), await store.notary.setAsideCounts(5), await store.notary.setAsideCounts(6)]).toEqual([[[1, 'a'], [2, 'b'], [3, 'c']], { kept: 3, recent: 3, dropped: 2 }, { kept: 3, recent: 0, dropped: 2 }])
       expect((await store.notary.setAside(1, 1)).map(({ code }) => code)).toEqual(['MISORDERED'])
       await note(store, { settled: ['a', 'zzz'], aside: [aside('f', { index: 0 })] })
       await note(store, { settled: ['f'] })
@@ -656,7 +656,7 @@ export function storeContract(open: () => Promise<{ readonly store: Store; reado
       expect(await store.notary.divergences('', 10)).toEqual([of(one), of(two, 9)])
       expect(await store.notary.divergences(one ?? '', 10)).toEqual([of(two, 9)])
       expect(await store.notary.divergences('', 10, true)).toEqual([of(one)])
-      expect([await store.notary.divergence(two ?? ''), await store.notary.divergence(three ?? ''), await store.notary.openDivergences()]).toEqual([of(two, 9), null, 1])
+      expect([await store.notary.divergence(two ?? ''), await store.notary.divergence(three ?? ''), await store.notary.openDivergences(1), await store.notary.openDivergences(2)]).toEqual([of(two, 9), null, { all: 1, recent: 1 }, { all: 1, recent: 0 }])
     })
   })
 }

@@ -77,8 +77,13 @@ export function mapContract(open: () => Promise<{ readonly store: Store; readonl
       expect(await map.buckets([0, 7, 1_048_575])).toEqual([bytes(5, 64), bytes(4, 128), bytes(2, 192)])
       expect(await map.bucketHashes(0, 2)).toEqual([{ bucket: 0, hash: bytes(5) }, { bucket: 7, hash: bytes(4) }])
       expect(await map.bucketHashes(8, 9)).toEqual([{ bucket: 1_048_575, hash: bytes(2) }])
+      expect(await map.blocks([65_535, 4, 0])).toEqual(new Map([
+        [65_535, hashesOf([15, 2])],
+        [0, hashesOf([0, 5], [7, 4])],
+      ]))
       await map.clear()
       expect(await map.version()).toEqual(EMPTY)
+      expect(await map.blocks([0])).toEqual(new Map())
       expect(await map.bucketHashes(0, 9)).toEqual([])
     })
 
@@ -135,6 +140,12 @@ export function mapContract(open: () => Promise<{ readonly store: Store; readonl
       expect(await map.publication()).toEqual(publication(0, 0))
     })
   })
+}
+
+function hashesOf(...buckets: readonly [number, number][]): Uint8Array {
+  const hashes = bytes(0, 16 * 32)
+  for (const [bucket, value] of buckets) hashes.set(bytes(value), 32 * bucket)
+  return hashes
 }
 
 function appendOf(edge: Edge, n: number): MapAppend {

@@ -1,10 +1,10 @@
 // A writer's store and guard with somebody in between: every call can be seen, delayed, lost, or be the last thing that its process does.
 
 import type { Guard } from '../../src/log/guard.ts'
-import { UnknownOutcomeError, type LockedHead, type Store } from '../../src/storage/store.ts'
+import { UnknownOutcomeError, type LockedHead, type MapStore, type Store } from '../../src/storage/store.ts'
 
 /** What a process asks of its store. */
-export type StoreCall = Exclude<keyof Store, 'kind' | 'watch' | typeof Symbol.asyncDispose> | 'locked now' | 'locked history' | 'append'
+export type StoreCall = Exclude<keyof Store, 'kind' | 'watch' | typeof Symbol.asyncDispose> | `map ${keyof MapStore}` | 'locked now' | 'locked history' | 'append'
 /** What it asks of its guard. */
 export type GuardCall = 'last' | 'record' | 'retire'
 
@@ -14,7 +14,7 @@ export interface StoreInterference {
   readonly before?: (call: StoreCall) => void | Promise<void>
   /** After the store has done it. What is thrown propagates, or becomes the cause of an UnknownOutcomeError for a transaction: the reply is lost. */
   readonly after?: (call: StoreCall) => void | Promise<void>
-  /** The work is done and the commit is sent: what is thrown rolls back. `hangUp` gives the caller an unknown outcome at once, while the transaction goes on. */
+  /** The work is done and the commit is sent, or a write of the map: what is thrown rolls back. `hangUp` gives the caller an unknown outcome at once, while the transaction goes on. */
   readonly commit?: (hangUp: () => void) => void | Promise<void>
 }
 
@@ -100,10 +100,44 @@ export function interfereStore(store: Store, life: Life, { before, after, commit
     }
   }
 
+  // One statement: it is sent, and its reply may be lost.
+  function passWrite(call: StoreCall, work: () => Promise<void>): Promise<void> {
+    return pass(call, () => {
+      const { promise, resolve, reject } = Promise.withResolvers<void>()
+      const written = (async () => {
+        await commit?.(() => reject(new UnknownOutcomeError('the reply to a write was lost')))
+        await work()
+      })()
+      written.then(resolve, reject)
+      return promise
+    })
+  }
+
+  const { map } = store
+  const passMap: MapStore = {
+    head: () => pass('map head', () => map.head()),
+    create: (log) => pass('map create', () => map.create(log)),
+    append: (append) => passWrite('map append', () => map.append(append)),
+    leaves: (start, end) => pass('map leaves', () => map.leaves(start, end)),
+    tiles: (tiles) => pass('map tiles', () => map.tiles(tiles)),
+    publication: () => pass('map publication', () => map.publication()),
+    publish: (publication, change) => passWrite('map publish', () => map.publish(publication, change)),
+    version: () => pass('map version', () => map.version()),
+    change: (change) => passWrite('map change', () => map.change(change)),
+    clear: () => pass('map clear', () => map.clear()),
+    buckets: (buckets) => pass('map buckets', () => map.buckets(buckets)),
+    blocks: (blocks) => pass('map blocks', () => map.blocks(blocks)),
+    bucketHashes: (bucket, count) => pass('map bucketHashes', () => map.bucketHashes(bucket, count)),
+    keptCheckpoints: () => pass('map keptCheckpoints', () => map.keptCheckpoints()),
+    keepCheckpoint: (checkpoint, outdated) => pass('map keepCheckpoint', () => map.keepCheckpoint(checkpoint, outdated)),
+    keyStatement: () => pass('map keyStatement', () => map.keyStatement()),
+    setSigner: (from, to) => pass('map setSigner', () => map.setSigner(from, to)),
+  }
+
   return {
     kind: store.kind,
     notary: store.notary,
-    map: store.map,
+    map: passMap,
     head: () => pass('head', () => store.head()),
     create: (log) => pass('create', () => store.create(log)),
     entries: (start, end) => pass('entries', () => store.entries(start, end)),

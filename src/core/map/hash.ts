@@ -2,7 +2,7 @@
 
 import { sha256 } from '@noble/hashes/sha2.js'
 
-/** SHA-256: 32 bytes, which are the caller's own. */
+/** SHA-256: 32 bytes, which are the caller's own. The input may be written to afterwards. */
 export type Sha256 = (bytes: Uint8Array) => Uint8Array
 
 /** The one that runs everywhere. */

@@ -31,29 +31,28 @@ export const MAP_HASH_BYTES = 32
 /** Most steps of a path: one for each bit of a key. */
 export const MAX_PATH_STEPS = 256
 
-const LEAF = 0x00
-const INNER = 0x01
+// Written anew for each hash: an array of more than 64 bytes costs as much as hashing it.
+const LEAF_MESSAGE = new Uint8Array(1 + 2 * MAP_HASH_BYTES)
+const INNER_MESSAGE = new Uint8Array(2 + 2 * MAP_HASH_BYTES).fill(0x01, 0, 1)
 
 /** Root of the map without keys: SHA-256 of nothing, 32 bytes. Not to be written to. */
 export const EMPTY_MAP_ROOT: Uint8Array = portableSha256(new Uint8Array(0))
 
 /** Hash of a leaf, 32 bytes: SHA-256(0x00 || key || value). spec/map.md#trie */
 export function mapLeafHash({ key, value }: MapEntry, sha256: Sha256 = portableSha256): Uint8Array {
-  const message = new Uint8Array(1 + 2 * MAP_HASH_BYTES)
-  message[0] = LEAF
-  message.set(key, 1)
-  message.set(value, 1 + MAP_HASH_BYTES)
-  return sha256(message)
+  assert(key.length === MAP_HASH_BYTES && value.length === MAP_HASH_BYTES, 'key and value have 32 bytes')
+  LEAF_MESSAGE.set(key, 1)
+  LEAF_MESSAGE.set(value, 1 + MAP_HASH_BYTES)
+  return sha256(LEAF_MESSAGE)
 }
 
 /** Hash of an inner node, 32 bytes: SHA-256(0x01 || bit || left || right). spec/map.md#trie */
 export function innerHash(bit: number, left: Uint8Array, right: Uint8Array, sha256: Sha256 = portableSha256): Uint8Array {
-  const message = new Uint8Array(2 + 2 * MAP_HASH_BYTES)
-  message[0] = INNER
-  message[1] = bit
-  message.set(left, 2)
-  message.set(right, 2 + MAP_HASH_BYTES)
-  return sha256(message)
+  assert(left.length === MAP_HASH_BYTES && right.length === MAP_HASH_BYTES, 'a hash has 32 bytes')
+  INNER_MESSAGE[1] = bit
+  INNER_MESSAGE.set(left, 2)
+  INNER_MESSAGE.set(right, 2 + MAP_HASH_BYTES)
+  return sha256(INNER_MESSAGE)
 }
 
 /** The root, 32 bytes, of the trie of these entries, which are ordered by key, each key once. */
@@ -131,7 +130,8 @@ function divide(entries: readonly MapEntry[], start: number, end: number): { bit
 }
 
 function firstDifference(a: Uint8Array, b: Uint8Array): number {
-  const byte = a.findIndex((value, i) => value !== b[i])
-  assert(byte >= 0, 'each key stands once')
+  let byte = 0
+  while (byte < MAP_HASH_BYTES && a[byte] === b[byte]) byte++
+  assert(byte < MAP_HASH_BYTES, 'each key stands once')
   return 8 * byte + Math.clz32((a[byte] ?? 0) ^ (b[byte] ?? 0)) - 24
 }

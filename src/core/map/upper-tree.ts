@@ -1,20 +1,18 @@
-// The upper part of the trie: what stands above buckets of keys that begin alike, so that one key changes one bucket and the way up from it.
+// The upper part of the trie: what stands above keys that begin alike, so that one key changes one bucket, its block, and the way up from that.
 // spec/map.md#storage
 
 import { assert } from '../errors.ts'
 import { portableSha256, type Sha256 } from './hash.ts'
 import { bitOf, EMPTY_MAP_ROOT, innerHash, MAP_HASH_BYTES, type PathStep } from './trie.ts'
 
-/** Bits of a key that name its bucket. */
+/** Bits of a key that name its bucket: what is stored together. */
 export const BUCKET_BITS = 20
 
-/** What some buckets make of the tree: hashes by their place, a map a level. */
-export interface UpperChange {
-  /** Of the whole map, 32 bytes. */
-  readonly root: Uint8Array
-  /** From the root's level to that of the buckets. */
-  readonly levels: readonly ReadonlyMap<number, Uint8Array>[]
-}
+/** Bits of a key that name its block: buckets side by side, whose common hash is the lowest that is kept in memory. */
+export const BLOCK_BITS = 16
+
+/** Buckets of a block. */
+export const BLOCK_BUCKETS = 2 ** (BUCKET_BITS - BLOCK_BITS)
 
 /** The bucket that a key belongs to: 0 to 2^20 - 1. */
 export function bucketOf(key: Uint8Array): number {
@@ -22,13 +20,48 @@ export function bucketOf(key: Uint8Array): number {
   return (a << 12) | (b << 4) | (c >> 4)
 }
 
+/** The block that a key belongs to: 0 to 2^16 - 1. */
+export function blockOf(key: Uint8Array): number {
+  const [a = 0, b = 0] = key
+  return (a << 8) | b
+}
+
+/** The hash of a block, 32 bytes, from those of its buckets one after the other, all zeros for an empty one; null where all are empty. */
+export function blockRoot(hashes: Uint8Array, sha256: Sha256 = portableSha256): Uint8Array | null {
+  return rootOf(hashes, 0, BLOCK_BUCKETS, sha256)
+}
+
 /**
- * The hashes of all buckets and of everything above them, 64 MB where every bucket has a key. A place with one side empty has the hash of the
- * other side. Keys never leave a map, so that a bucket never becomes empty again.
+ * The steps of a key within a block, given as for `blockRoot`, and which of its buckets, 0 to 15, the key's way leads into, which is another than its
+ * own where that is empty. The block has a key.
+ */
+export function walkBlock(hashes: Uint8Array, key: Uint8Array, sha256: Sha256 = portableSha256): { readonly steps: readonly PathStep[]; readonly bucket: number } {
+  const steps: PathStep[] = []
+  let [start, end] = [0, BLOCK_BUCKETS]
+  for (let bit = BLOCK_BITS; bit < BUCKET_BITS; bit++) {
+    const middle = (start + end) / 2
+    const side = chooseSide(key, bit, rootOf(hashes, start, middle, sha256), rootOf(hashes, middle, end, sha256), steps)
+    if (side === 1) start = middle
+    else end = middle
+  }
+  return { steps, bucket: start }
+}
+
+/** What some blocks make of the tree: hashes by their place, a map a level. */
+export interface UpperChange {
+  /** Of the whole map, 32 bytes. */
+  readonly root: Uint8Array
+  /** From the root's level to that of the blocks. */
+  readonly levels: readonly ReadonlyMap<number, Uint8Array>[]
+}
+
+/**
+ * The hashes of all blocks and of everything above them: 4 MiB, whatever the number of keys. A place with one side empty has the hash of the
+ * other side. Keys never leave a map, so that a block never becomes empty again.
  */
 export class UpperTree {
-  // Seven levels of one subtree share a block, so that the way up from a bucket touches three: a small map has few. All zeros are no hash.
-  readonly #blocks: (Uint8Array | undefined)[] = []
+  // From the root on, level by level, from the second place on. All zeros are no hash.
+  readonly #hashes = new Uint8Array(2 ** (BLOCK_BITS + 1) * MAP_HASH_BYTES)
   readonly #sha256: Sha256
 
   constructor(sha256: Sha256 = portableSha256) {
@@ -40,15 +73,15 @@ export class UpperTree {
     return this.#at(0, 0)?.slice() ?? EMPTY_MAP_ROOT
   }
 
-  /** The hash of a bucket, 32 bytes; null for an empty one. */
-  bucket(bucket: number): Uint8Array | null {
-    return this.#at(BUCKET_BITS, bucket)?.slice() ?? null
+  /** The hash of a block, 32 bytes; null for an empty one. */
+  block(block: number): Uint8Array | null {
+    return this.#at(BLOCK_BITS, block)?.slice() ?? null
   }
 
-  /** What the tree would be with these hashes of buckets, 32 bytes each. Changes nothing. */
-  plan(buckets: ReadonlyMap<number, Uint8Array>): UpperChange {
-    const levels: ReadonlyMap<number, Uint8Array>[] = [buckets]
-    for (let level = BUCKET_BITS - 1; level >= 0; level--) {
+  /** What the tree would be with these hashes of blocks, 32 bytes each. Changes nothing. */
+  plan(blocks: ReadonlyMap<number, Uint8Array>): UpperChange {
+    const levels: ReadonlyMap<number, Uint8Array>[] = [blocks]
+    for (let level = BLOCK_BITS - 1; level >= 0; level--) {
       const [below] = levels
       assert(below !== undefined, 'the level below is known')
       const changed = new Map<number, Uint8Array>()
@@ -57,7 +90,7 @@ export class UpperTree {
         if (changed.has(parent)) continue
         const left = below.get(2 * parent) ?? this.#at(level + 1, 2 * parent)
         const right = below.get(2 * parent + 1) ?? this.#at(level + 1, 2 * parent + 1)
-        const hash = left === null ? right : right === null ? left : innerHash(level, left, right, this.#sha256)
+        const hash = joined(level, left, right, this.#sha256)
         assert(hash !== null, 'one of the children has changed')
         changed.set(parent, hash)
       }
@@ -69,48 +102,48 @@ export class UpperTree {
   /** Makes a change that was planned on the tree as it is. */
   apply({ levels }: UpperChange): void {
     for (const [level, hashes] of levels.entries()) {
-      for (const [index, hash] of hashes) this.#set(level, index, hash)
+      for (const [index, hash] of hashes) this.#hashes.set(hash, placeOf(level, index))
     }
   }
 
-  /** The steps of a key above the buckets, and the bucket that its way leads into, which is another than its own where that is empty; null in an empty map. */
-  walk(key: Uint8Array): { readonly steps: readonly PathStep[]; readonly bucket: number | null } {
-    if (this.#at(0, 0) === null) return { steps: [], bucket: null }
+  /** The steps of a key above the blocks, and the block that its way leads into, which is another than its own where that is empty; null in an empty map. */
+  walk(key: Uint8Array): { readonly steps: readonly PathStep[]; readonly block: number | null } {
+    if (this.#at(0, 0) === null) return { steps: [], block: null }
     const steps: PathStep[] = []
     let index = 0
-    for (let bit = 0; bit < BUCKET_BITS; bit++) {
-      const [left, right] = [this.#at(bit + 1, 2 * index), this.#at(bit + 1, 2 * index + 1)]
-      let side = left === null ? 1 : 0
-      if (left !== null && right !== null) {
-        side = bitOf(key, bit)
-        steps.push({ bit, sibling: (side === 1 ? left : right).slice() })
-      }
-      index = 2 * index + side
-    }
-    return { steps, bucket: index }
+    for (let bit = 0; bit < BLOCK_BITS; bit++) index = 2 * index + chooseSide(key, bit, this.#at(bit + 1, 2 * index), this.#at(bit + 1, 2 * index + 1), steps)
+    return { steps, block: index }
   }
 
   #at(level: number, index: number): Uint8Array | null {
-    const { block, at } = placeOf(level, index)
-    const hash = this.#blocks[block]?.subarray(at, at + MAP_HASH_BYTES)
-    return hash === undefined || hash.every((byte) => byte === 0) ? null : hash
-  }
-
-  #set(level: number, index: number, hash: Uint8Array): void {
-    const { block, at } = placeOf(level, index)
-    const bytes = (this.#blocks[block] ??= new Uint8Array(BLOCK_HASHES * MAP_HASH_BYTES))
-    bytes.set(hash, at)
+    return hashAt(this.#hashes, placeOf(level, index))
   }
 }
 
-const BLOCK_LEVELS = 7
-const BLOCK_HASHES = 2 ** BLOCK_LEVELS - 1
-/** Where the blocks of the levels from 0, 7 and 14 on begin. */
-const TIERS = [0, 1, 1 + 2 ** BLOCK_LEVELS]
+// The side that the way of a key takes, 0 or 1. Where both have keys, that is a step.
+function chooseSide(key: Uint8Array, bit: number, left: Uint8Array | null, right: Uint8Array | null, steps: PathStep[]): number {
+  if (left === null || right === null) return left === null ? 1 : 0
+  const side = bitOf(key, bit)
+  steps.push({ bit, sibling: (side === 1 ? left : right).slice() })
+  return side
+}
+
+function rootOf(hashes: Uint8Array, start: number, end: number, sha256: Sha256): Uint8Array | null {
+  if (end - start === 1) return hashAt(hashes, start * MAP_HASH_BYTES)
+  const middle = (start + end) / 2
+  return joined(BUCKET_BITS - Math.log2(end - start), rootOf(hashes, start, middle, sha256), rootOf(hashes, middle, end, sha256), sha256)
+}
+
+function joined(bit: number, left: Uint8Array | null, right: Uint8Array | null, sha256: Sha256): Uint8Array | null {
+  return left === null ? right : right === null ? left : innerHash(bit, left, right, sha256)
+}
+
+function hashAt(hashes: Uint8Array, at: number): Uint8Array | null {
+  const hash = hashes.subarray(at, at + MAP_HASH_BYTES)
+  return hash.some((byte) => byte !== 0) ? hash : null
+}
 
 // Indices stay below 2^20, where bit operators are safe.
-function placeOf(level: number, index: number): { block: number; at: number } {
-  const inner = level % BLOCK_LEVELS
-  const block = (TIERS[Math.floor(level / BLOCK_LEVELS)] ?? 0) + (index >> inner)
-  return { block, at: ((1 << inner) - 1 + (index & ((1 << inner) - 1))) * MAP_HASH_BYTES }
+function placeOf(level: number, index: number): number {
+  return ((1 << level) + index) * MAP_HASH_BYTES
 }

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { compareMapKeys, trieRoot, triePath, type MapEntry } from '../../../src/core/map/trie.ts'
-import { bucketOf, UpperTree } from '../../../src/core/map/upper-tree.ts'
+import { BLOCK_BUCKETS, blockOf, blockRoot, bucketOf, UpperTree, walkBlock } from '../../../src/core/map/upper-tree.ts'
 import { naiveMapPath, naiveMapRoot } from '../../support/naive-map.ts'
 
 // Some keys in one bucket, some in neighbours, some far apart.
@@ -24,9 +24,12 @@ describe('the upper tree', () => {
           const all = [...buckets.values()].flat()
           expect(tree.root).toEqual(naiveMapRoot(all))
           for (const key of [...batch.map((entry) => entry.key), stranger]) {
-            const { steps, bucket } = tree.walk(key)
-            const below = triePath(buckets.get(bucket ?? -1) ?? [], key)
-            expect({ steps: [...steps, ...below.steps], leaf: below.leaf }).toEqual(naiveMapPath(all, key))
+            const { steps, block } = tree.walk(key)
+            const hashes = hashesOf(buckets, block ?? -1)
+            expect(tree.block(block ?? -1)).toEqual(blockRoot(hashes))
+            const within = walkBlock(hashes, key)
+            const below = triePath(buckets.get((block ?? -1) * BLOCK_BUCKETS + within.bucket) ?? [], key)
+            expect({ steps: [...steps, ...within.steps, ...below.steps], leaf: below.leaf }).toEqual(naiveMapPath(all, key))
           }
         }
       }),
@@ -37,14 +40,15 @@ describe('the upper tree', () => {
   it('is empty at first, and a change of nothing changes nothing', () => {
     const tree = new UpperTree()
     expect(tree.root).toEqual(naiveMapRoot([]))
-    expect(tree.walk(new Uint8Array(32))).toEqual({ steps: [], bucket: null })
-    expect(tree.bucket(5)).toBeNull()
+    expect(tree.walk(new Uint8Array(32))).toEqual({ steps: [], block: null })
+    expect(tree.block(5)).toBeNull()
+    expect(blockRoot(new Uint8Array(512))).toBeNull()
     expect(tree.plan(new Map()).root).toEqual(tree.root)
   })
 
-  it('knows the first and the last bucket', () => {
-    expect(bucketOf(new Uint8Array(32))).toBe(0)
-    expect(bucketOf(new Uint8Array(32).fill(255))).toBe(2 ** 20 - 1)
+  it('knows the first and the last bucket and block', () => {
+    expect([bucketOf(new Uint8Array(32)), blockOf(new Uint8Array(32))]).toEqual([0, 0])
+    expect([bucketOf(new Uint8Array(32).fill(255)), blockOf(new Uint8Array(32).fill(255))]).toEqual([2 ** 20 - 1, 2 ** 16 - 1])
   })
 })
 
@@ -53,5 +57,17 @@ function changedBy(buckets: Map<number, MapEntry[]>, batch: readonly MapEntry[])
     const others = (buckets.get(bucketOf(entry.key)) ?? []).filter(({ key }) => compareMapKeys(key, entry.key) !== 0)
     buckets.set(bucketOf(entry.key), [...others, entry].sort((a, b) => compareMapKeys(a.key, b.key)))
   }
-  return new Map(batch.map(({ key }) => [bucketOf(key), trieRoot(buckets.get(bucketOf(key)) ?? [])]))
+  return new Map(batch.flatMap(({ key }) => {
+    const root = blockRoot(hashesOf(buckets, blockOf(key)))
+    return root === null ? [] : [[blockOf(key), root]]
+  }))
+}
+
+function hashesOf(buckets: ReadonlyMap<number, readonly MapEntry[]>, block: number): Uint8Array {
+  const hashes = new Uint8Array(32 * BLOCK_BUCKETS)
+  for (let i = 0; i < BLOCK_BUCKETS; i++) {
+    const entries = buckets.get(block * BLOCK_BUCKETS + i)
+    if (entries !== undefined) hashes.set(trieRoot(entries), 32 * i)
+  }
+  return hashes
 }
