@@ -1,13 +1,15 @@
-// A mirror's word for what it holds: a witness of the one log that it mirrors, which cosigns a tree only once all of it is
-// verified and served here. spec/mirror.md#cosigning
+// A mirror's word for what it holds: a witness of the one log that it mirrors and of that log's map, which cosigns a tree only once
+// all of it is verified, or derived, here. spec/mirror.md#cosigning
 
 import { existsSync } from 'node:fs'
 import type { RequestListener } from 'node:http'
 import { join } from 'node:path'
 import { readProof } from '../src/client/log-client.ts'
 import type { TileReader } from '../src/client/tile-reader.ts'
+import { mapOrigin } from '../src/core/map/map-leaf.ts'
 import type { Checkpoint } from '../src/core/tlog/checkpoint.ts'
-import { formatNote, MAX_NOTE_SIGNATURES, parseNote, parseVerifierKey, type NoteSignature, type VerifierKey } from '../src/core/tlog/note.ts'
+import { RULES_NAME } from '../src/core/tlog/cosignature.ts'
+import { formatNote, formatSignatureLine, MAX_NOTE_SIGNATURES, parseNote, parseVerifierKey, type NoteSignature, type VerifierKey } from '../src/core/tlog/note.ts'
 import { consistencyPlan } from '../src/core/tlog/proof.ts'
 import { formatAddCheckpoint } from '../src/core/tlog/witness-request.ts'
 import type { Clock, LogLine } from '../src/log/ports.ts'
@@ -32,50 +34,62 @@ export interface CosignerPorts {
   readonly name: string | null
   /** A name that no other has, for where none was given and there are no keys. */
   readonly freshName: () => string
+  /** The log's. */
   readonly origin: string
   /** The keys of the log. */
   readonly logKeys: readonly VerifierKey[]
-  /** The tree that is held here. */
-  readonly tiles: Pick<TileReader, 'tile'>
+  /** The tree of a log that is held here, by its origin. */
+  readonly tilesOf: (origin: string) => Pick<TileReader, 'tile'>
   readonly clock: Clock
   readonly clientIpHeader: string | null
   readonly log: LogLine
 }
 
-/** What following does for a cosigner. */
+/** What following a log does for a cosigner. */
 export interface Verifying {
-  /** Resolves with whether the tree of a signed checkpoint is verified and durable here, once it is or when the signal aborts. */
+  /** Resolves with whether the tree of a signed checkpoint is verified here, once it is or when the signal aborts. */
   reaches(signed: Signed, signal: AbortSignal): Promise<boolean>
-  /** Whether the log was seen to contradict itself. */
+  /** Whether the log was seen to contradict itself, or what it is derived from. */
   readonly halted: boolean
+}
+
+/** Who verifies which log. */
+export interface VerifyingBoth {
+  readonly log: Verifying
+  readonly map: Verifying
 }
 
 /** The cosigner of a mirror. */
 export interface MirrorCosigner extends Disposable {
   /** Ed25519, then ML-DSA-44. */
   readonly vkeys: readonly string[]
-  /** What was cosigned last; null before the first. */
-  last(): Cosigned | null
+  /** What was cosigned last of the log of an origin; null before the first. */
+  last(origin: string): Cosigned | null
   /** The note of a checkpoint whose tree is held here, with cosignatures of this mirror that are at most `cosignAgainSeconds` old. Without them, and health says why, where they cannot be made. */
   vouch(signed: Signed): Promise<string>
   /** Whether a signature names one of its keys. */
   isOwn(signature: NoteSignature): boolean
-  /** Says that the log has other keys from now on. */
-  setLogKeys(keys: readonly VerifierKey[]): void
+  /** Says which keys the log has from now on, or its map, whichever they are named after. */
+  setKeys(keys: readonly VerifierKey[]): void
   /** Serves the endpoints of a witness before those of `app`. */
-  before(app: RequestListener, verifying: Verifying): RequestListener
-  /** What keeps it from cosigning, in words; none where all is well. */
-  faults(held: number): readonly string[]
+  before(app: RequestListener, verifying: VerifyingBoth): RequestListener
+  /** What keeps it from cosigning, in words; none where all is well. `held` are the sizes of the log and of the map's log here, null where that is not known yet. */
+  faults(held: { readonly log: number; readonly map: number | null }): readonly string[]
 }
 
-/** How the name of a key ends that cosigns only what was judged by these rules. spec/log.md#replay */
-export const RULES_NAME = '/rules-v1'
+/** Of two notes of one checkpoint the one that is shown now, unless it adds nothing to the one that is known: how many signatures there are says nothing of their worth. Those of `cosigner` do not count. */
+export function fullerNote(known: string | null, shown: string, cosigner: MirrorCosigner | null): string {
+  const linesOf = (note: string): readonly string[] => parseNote(note).signatures.filter((signature) => cosigner?.isOwn(signature) !== true).map(formatSignatureLine)
+  if (known === null) return shown
+  const before = linesOf(known)
+  return linesOf(shown).every((line) => before.includes(line)) ? known : shown
+}
 
 /** Where keys and memory of the cosigner are in the data folder. */
 export const COSIGNER_FOLDER = 'cosigner'
 
 /** Opens the cosigner of a mirror, and begins one where there is none. Throws WitnessError in words for the operator. */
-export function openCosigner({ dataDir, name, freshName, origin, logKeys, tiles, clock, clientIpHeader, log }: CosignerPorts): MirrorCosigner {
+export function openCosigner({ dataDir, name, freshName, origin, logKeys, tilesOf, clock, clientIpHeader, log }: CosignerPorts): MirrorCosigner {
   const path = join(dataDir, COSIGNER_FOLDER)
   const begun = existsSync(join(path, STATE_FILE))
   const given = name ?? (begun ? null : freshName())
@@ -92,7 +106,7 @@ export function openCosigner({ dataDir, name, freshName, origin, logKeys, tiles,
   let known = logKeys
   let witness = folder.witnessOf(logKeys)
   let waiting = 0
-  let fault: string | null = null
+  const faults = new Map<string, string>()
   let ended: string | null = null
 
   const failed = (error: Error): void => {
@@ -106,10 +120,12 @@ export function openCosigner({ dataDir, name, freshName, origin, logKeys, tiles,
 
   const isOfLog = ({ name, id }: NoteSignature): boolean => known.some((key) => key.name === name && key.id === id)
 
-  async function addCheckpoint(body: string, verifying: Verifying): Promise<string> {
-    checkMay(verifying)
+  async function addCheckpoint(body: string, { log, map }: VerifyingBoth): Promise<string> {
+    checkMay(log)
     // What can never be cosigned is refused at once, and a wrong old size told.
     const signed = witness.examine(body)
+    const verifying = signed.checkpoint.origin === origin ? log : map
+    checkMay(verifying)
     if (waiting >= MIRROR_LIMITS.cosignWaiting) throw new WitnessRefusal('NOT_VERIFIED', { retryAfterS: 1 })
     waiting++
     const verified = await verifying.reaches(signed, AbortSignal.timeout(MIRROR_LIMITS.cosignWaitMs)).finally(() => waiting--)
@@ -121,10 +137,10 @@ export function openCosigner({ dataDir, name, freshName, origin, logKeys, tiles,
 
   async function cosignOwn({ checkpoint, note }: Signed): Promise<void> {
     for (;;) {
-      const last = state.latest(origin)
+      const last = state.latest(checkpoint.origin)
       if (last !== null && last.size >= checkpoint.size && (last.size > checkpoint.size || now() / 1000 - last.timestamp < MIRROR_LIMITS.cosignAgainSeconds)) return
       const oldSize = last?.size ?? 0
-      const proof = await readProof(tiles, consistencyPlan(oldSize, checkpoint.size), checkpoint.size)
+      const proof = await readProof(tilesOf(checkpoint.origin), consistencyPlan(oldSize, checkpoint.size), checkpoint.size)
       const { text, signatures } = parseNote(note)
       // Others may have added lines in the log's name.
       const signing = known.flatMap((key) => signatures.find(({ name, id }) => key.name === name && key.id === id) ?? [])
@@ -141,35 +157,35 @@ export function openCosigner({ dataDir, name, freshName, origin, logKeys, tiles,
   return {
     vkeys,
     isOwn,
-    last: () => (ended === null ? state.latest(origin) : null),
+    last: (origin) => (ended === null ? state.latest(origin) : null),
     async vouch(signed) {
       if (ended !== null) return signed.note
       try {
         await cosignOwn(signed)
-        fault = null
+        faults.delete(signed.checkpoint.origin)
       } catch (error) {
         if (error instanceof StateFailure) failed(error)
         else if (!(error instanceof WitnessRefusal)) throw error
-        else fault = `this mirror does not cosign: ${error.message}`
+        else faults.set(signed.checkpoint.origin, `this mirror does not cosign ${signed.checkpoint.origin}: ${error.message}`)
         return signed.note
       }
-      const last = state.latest(origin)
+      const last = state.latest(signed.checkpoint.origin)
       const { text, signatures } = parseNote(signed.note)
       const own = last !== null && last.size === signed.checkpoint.size ? parseNote(last.note).signatures.filter(isOwn) : []
       // Where there are too many, never the log's: it comes first.
       const others = signatures.filter((signature) => !isOwn(signature)).sort((a, b) => Number(isOfLog(b)) - Number(isOfLog(a)))
       return formatNote({ text, signatures: [...others.slice(0, MAX_NOTE_SIGNATURES - own.length), ...own] })
     },
-    setLogKeys(keys) {
-      known = keys
-      witness = folder.witnessOf(keys)
+    setKeys(keys) {
+      known = [...known.filter((key) => !keys.some(({ name }) => name === key.name)), ...keys]
+      witness = folder.witnessOf(known)
     },
     before(app, verifying) {
       const serve = createWitnessApp({
         witness: {
           addCheckpoint: (body) => addCheckpoint(body, verifying),
           signSubtree(body) {
-            checkMay(verifying)
+            checkMay(verifying.log)
             return witness.signSubtree(body)
           },
           checkpoint(id) {
@@ -182,9 +198,12 @@ export function openCosigner({ dataDir, name, freshName, origin, logKeys, tiles,
       return (request, response) => (isForWitness(request) ? serve : app)(request, response)
     },
     faults(held) {
-      const cosigned = ended === null ? (state.latest(origin)?.size ?? 0) : 0
-      const lost = held < cosigned ? [`this mirror has cosigned ${cosigned} entries and holds ${held}: its database was lost or went back, and is filled again`] : []
-      return [...lost, ...[ended, fault].filter((words) => words !== null)]
+      const cosigned = (origin: string): number => (ended === null ? (state.latest(origin)?.size ?? 0) : 0)
+      const of = { log: cosigned(origin), map: cosigned(mapOrigin(origin)) }
+      const lost = held.log < of.log ? [`this mirror has cosigned ${of.log} entries and holds ${held.log}: its database was lost or went back, and is filled again`] : []
+      // What is cosigned of the map is held a moment later, once it is published.
+      const lostMap = held.map !== null && held.map + 1 < of.map ? [`this mirror has cosigned ${of.map} versions of the map and holds ${held.map}: its database was lost or went back, and is filled again`] : []
+      return [...lost, ...lostMap, ...(ended === null ? [] : [ended]), ...faults.values()]
     },
     [Symbol.dispose]: () => folder[Symbol.dispose](),
   }

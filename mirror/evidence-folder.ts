@@ -57,7 +57,7 @@ export class EvidenceFolder {
     for (const name of names) {
       const file = join(this.#evidence, name)
       const { value } = verdictOf(() => verifyEvidence(readFileSync(file), keys))
-      if (value !== null && value.evidence.kind !== 'broken-rule') return { file, words: describeContradiction(value) }
+      if (value !== null && value.evidence.kind !== 'broken-rule' && value.replay === null) return { file, words: describeContradiction(value) }
     }
     return null
   }

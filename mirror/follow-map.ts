@@ -1,25 +1,32 @@
 // The map of the log that is mirrored: derived here from the entries that are held, and held against every leaf of the map's log.
 // spec/mirror.md#map
 
-import { proveConsistency } from '../src/client/log-client.ts'
-import { ServerError } from '../src/client/request.ts'
+import { findFork } from '../src/client/fork.ts'
+import { proveConsistency, proveInclusion, readProof, readRoot } from '../src/client/log-client.ts'
+import { request, ServerError } from '../src/client/request.ts'
 import { httpTileReader, NotServedError, type TileReader } from '../src/client/tile-reader.ts'
-import { alarmPart, type AlarmPart } from '../src/core/alarm.ts'
-import { bytesEqual } from '../src/core/encoding/text.ts'
-import { assert, DirectoryError } from '../src/core/errors.ts'
-import { grow } from '../src/core/growth.ts'
-import { decodeMapLeaf, mapOrigin, type MapLeaf } from '../src/core/map/map-leaf.ts'
+import { alarmPart } from '../src/core/alarm.ts'
+import { bytesEqual, concatBytes } from '../src/core/encoding/text.ts'
+import { assert, DirectoryError, verdictOf } from '../src/core/errors.ts'
+import { wrongMap, type Evidence } from '../src/core/evidence.ts'
+import type { MapFault, WrongMap } from '../src/core/evidence-map.ts'
+import { grow, type Growth } from '../src/core/growth.ts'
+import { decodeMapLeaf, mapOrigin, MAX_MAP_LEAF_BYTES, type MapLeaf } from '../src/core/map/map-leaf.ts'
 import { decodeBundle } from '../src/core/tlog/bundle.ts'
 import { openCheckpoint, type Checkpoint } from '../src/core/tlog/checkpoint.ts'
-import { EMPTY_ROOT } from '../src/core/tlog/hash.ts'
+import { HASH_BYTES, leafHash } from '../src/core/tlog/hash.ts'
 import { formatVerifierKey, parseVerifierKey, type VerifierKey } from '../src/core/tlog/note.ts'
-import { planTiles, proofFromTileList, TILE_WIDTH } from '../src/core/tlog/tile.ts'
+import { consistencyPlan } from '../src/core/tlog/proof.ts'
+import { TILE_WIDTH } from '../src/core/tlog/tile.ts'
 import type { Clock, LogLine } from '../src/log/ports.ts'
 import { deriveInSteps, deriveVersion, type Derived } from '../src/map/derive.ts'
-import type { HeldMap } from '../src/map/held-map.ts'
+import { readLeaf, type HeldMap } from '../src/map/held-map.ts'
 import { MAP_LIMITS } from '../src/map/limits.ts'
-import type { MapHead, MapVersion, Store } from '../src/storage/store.ts'
+import type { MapChange, MapHead, MapVersion, Store } from '../src/storage/store.ts'
 import type { Tip } from '../src/storage/tip.ts'
+import { fullerNote, type MirrorCosigner, type Signed } from './cosigner.ts'
+import type { EvidenceFolder } from './evidence-folder.ts'
+import { tilesOf } from './follow.ts'
 import { MIRROR_LIMITS } from './limits.ts'
 import { readShownKeys } from './log-keys.ts'
 
@@ -29,10 +36,12 @@ export interface MapSource {
   readonly reader: TileReader
   /** The keys that the upstream says are its map's. Throws NotServedError where it has no map. */
   readonly keys: () => Promise<readonly VerifierKey[]>
+  /** The leaf after the last one that is published. Throws NotServedError where there is none. */
+  readonly next: () => Promise<Uint8Array>
 }
 
 /** What following the map stands on. */
-export interface MapFollowing {
+export interface MapFollowingPorts {
   readonly store: Store
   /** Of the log: what is held of it is verified. */
   readonly tip: Tip
@@ -41,122 +50,386 @@ export interface MapFollowing {
   readonly origin: string
   /** The guard's stand-in in the store of a mirror. */
   readonly guardId: string
+  /** The keys of the map that the operator names; null to believe those that are shown first. */
+  readonly keys: readonly VerifierKey[] | null
+  /** The log's keys that are known so far. */
+  readonly logKeys: () => readonly VerifierKey[]
   readonly sources: () => readonly MapSource[]
-  /** Keeps what contradicts the log, for people to look at. */
-  readonly keepAlarm: (words: string, parts: readonly AlarmPart[]) => string | null
+  /** Keeps what contradicts the log. */
+  readonly folder: Pick<EvidenceFolder, 'keepEvidence' | 'keepAlarm' | 'contradiction'>
+  /** Cosigns what is published; null for nobody. */
+  readonly cosigner: MirrorCosigner | null
   readonly clock: Clock
   readonly log: LogLine
+  /** Words for the operator that must not be missed. */
+  readonly say: (words: string) => void
 }
 
 /** The map's log of an upstream, over HTTP. */
 export function mapSource(url: string, signal: AbortSignal): MapSource {
+  const options = { attempts: 1, timeoutMs: MIRROR_LIMITS.requestMs, signal }
+  const orNotServed = (error: unknown): never => {
+    throw error instanceof ServerError && error.status === 404 ? new NotServedError(error.message) : error
+  }
   return {
     url,
-    reader: httpTileReader(`${url}/map`, { attempts: 1, timeoutMs: MIRROR_LIMITS.requestMs, signal }),
-    keys: () =>
-      readShownKeys(url, signal, 'map/vkey').catch((error: unknown) => {
-        throw error instanceof ServerError && error.status === 404 ? new NotServedError(`${url} has no map`) : error
-      }),
+    reader: httpTileReader(`${url}/map`, options),
+    keys: () => readShownKeys(url, signal, 'map/vkey').catch(orNotServed),
+    next: () => request({ url: `${url}/map/next`, maxBytes: MAX_MAP_LEAF_BYTES }, options).then(({ body }) => body, orNotServed),
   }
 }
 
-/** The map that was signed is not the one that the log leads to: following it ends. */
-export class WrongMapError extends Error {
-  override readonly name = 'WrongMapError'
-  readonly parts: readonly AlarmPart[]
+/** The map that was signed is not the log's, or its log contradicts itself: it is followed no more. */
+class MapStopped extends Error {
+  override readonly name = 'MapStopped'
+}
 
-  constructor(words: string, parts: readonly AlarmPart[]) {
-    super(words)
-    this.parts = parts
-  }
+/** A leaf that is derived and waits for its checkpoint to be published. */
+interface NextLeaf {
+  /** Of the map's log, after the leaf. */
+  readonly root: Uint8Array
+  readonly bytes: Uint8Array
+  readonly derived: Derived
 }
 
 /** Leaves that are read and shown to be the map log's before they are derived. */
 const LEAVES_TOGETHER = 16 * TILE_WIDTH
 
-/** Follows the map until `signal` is aborted. Throws WrongMapError, once it has kept an alarm, where the map is not the log's; everything else is tried again. */
-export async function followMap(following: MapFollowing, signal: AbortSignal): Promise<void> {
-  const { clock, held, sources, keepAlarm, log } = following
-  const state: HeldState = { version: null }
-  while (!signal.aborted) {
+/** Following the map of one log. */
+export class MapFollowing {
+  readonly #ports: MapFollowingPorts
+  readonly #signal: AbortSignal
+  #keys: readonly VerifierKey[] = []
+  /** What rows and tree hold; null where that is not certain. */
+  #version: MapVersion | null = null
+  #next: NextLeaf | null = null
+  #leaves: number | null = null
+  #halted: string | null = null
+  #trouble: string | null = null
+  /** One thing after the other: what is read, and what is to be cosigned. */
+  #turn: Promise<unknown> = Promise.resolve()
+
+  constructor(ports: MapFollowingPorts, signal: AbortSignal) {
+    this.#ports = ports
+    this.#signal = signal
+  }
+
+  /** Why the map is followed no more, for good; null while it is. */
+  get halted(): string | null {
+    return this.#halted
+  }
+
+  /** Why there is no newer version, in words; null where all is well. */
+  get trouble(): string | null {
+    return this.#halted ?? this.#trouble
+  }
+
+  /** Leaves of the map's log that are held here; null while that is not known. */
+  get leaves(): number | null {
+    return this.#leaves
+  }
+
+  /** Follows the map until the signal is aborted, or until it is seen to be wrong. Throws nothing. */
+  async run(): Promise<void> {
+    while (!this.#signal.aborted && this.#halted === null) {
+      await this.#inTurn(() => this.#readAny())
+      await this.#ports.clock.sleep(MIRROR_LIMITS.pollMs, this.#signal)
+    }
+  }
+
+  /**
+   * Resolves with whether every leaf under a signed checkpoint is what is derived here, once it is or when `signal` aborts. The last one need not be
+   * published. Where one is not, following ends. Throws incidents of the store.
+   */
+  async reaches(signed: Signed, signal: AbortSignal): Promise<boolean> {
+    const either = AbortSignal.any([signal, this.#signal])
+    const over = new Promise<false>((resolve) => either.addEventListener('abort', () => resolve(false), { once: true }))
+    while (!either.aborted && this.#halted === null) {
+      // What is done before may take long: a new mirror derives the whole map.
+      const leads = this.#inTurn(() => (either.aborted ? Promise.resolve(false) : this.#leadsTo(signed)))
+      if (await Promise.race([leads, over])) return true
+      await this.#ports.clock.sleep(MIRROR_LIMITS.firstRetryMs, either)
+    }
+    return false
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(work)
+    this.#turn = result.catch(() => undefined)
+    return result
+  }
+
+  // From the first upstream that has a map.
+  async #readAny(): Promise<void> {
+    const { sources, held, log } = this.#ports
     for (const source of sources()) {
       try {
-        const head = await beginMap(following, source)
-        state.version ??= await held.load()
-        await readMap(following, source, head, state, signal)
-        break
-      } catch (error) {
-        if (signal.aborted) return
-        if (error instanceof WrongMapError) {
-          log('error', { url: source.url, alarm: keepAlarm(error.message, error.parts) }, error.message)
-          throw error
-        }
-        if (!(error instanceof NotServedError)) log('warn', { url: source.url, error }, 'the map cannot be read')
-      }
-    }
-    await clock.sleep(MIRROR_LIMITS.pollMs, signal)
-  }
-}
-
-/** What rows and tree hold; null where that is not certain. */
-interface HeldState {
-  version: MapVersion | null
-}
-
-// The keys of the map are those that are stored, or else the ones that were shown first.
-async function beginMap({ store, origin, guardId, log }: MapFollowing, { url, keys }: MapSource): Promise<MapHead> {
-  const known = await store.map.head()
-  if (known !== null) return known
-  const own = (await keys()).filter(({ name }) => name === mapOrigin(origin))
-  if (own.length === 0) throw new NotServedError(`${url} shows no key of ${mapOrigin(origin)}`)
-  log('info', { url, keys: own.map(formatVerifierKey) }, "the map's key that is shown is believed, now and from now on")
-  await store.map.create({ origin: mapOrigin(origin), guardId, vkeys: own.map(formatVerifierKey) })
-  const begun = await store.map.head()
-  assert(begun !== null, 'the log of the map was begun')
-  return begun
-}
-
-// From the leaves that are held to the checkpoint that is shown, as far as the entries for it are here.
-async function readMap(following: MapFollowing, { reader }: MapSource, from: MapHead, state: HeldState, signal: AbortSignal): Promise<void> {
-  const { store, tip, clock } = following
-  let head = from
-  const note = await reader.checkpoint()
-  const { checkpoint } = openCheckpoint(note, head.vkeys.map(parseVerifierKey))
-  if (checkpoint.size < head.size) return
-  for (;;) {
-    const end = Math.min(checkpoint.size, head.size + LEAVES_TOGETHER)
-    const leaves = await readLeaves(reader, head.size, end)
-    await showPrefix(reader, { origin: checkpoint.origin, size: end, root: grow(head.edge, leaves).root }, checkpoint)
-    for (const bytes of leaves) {
-      const leaf = decodeMapLeaf(bytes)
-      if (leaf.size > tip.durable) return
-      const { version } = state
-      assert(version !== null, 'rows and tree are one version')
-      // Whatever fails from here on, the rows are read anew.
-      state.version = null
-      const derived = await deriveLeaf(following, version, leaf, [alarmPart('checkpoint', note), alarmPart('leaf', bytes), alarmPart('index', String(head.size))], signal)
-      const grown = grow(head.edge, [bytes])
-      await store.map.append({ from: head, to: { size: grown.edge.size, root: grown.root, edge: grown.edge }, leaf: bytes, tiles: grown.tiles })
-      head = { ...head, size: grown.edge.size, root: grown.root, edge: grown.edge }
-      if (head.size === checkpoint.size) {
-        await store.map.publish({ size: head.size, root: head.root, note, publishedAt: clock.timeOfDay() }, derived.change)
-        following.held.tree.apply(derived.upper)
-        following.held.show({ leaves: head.size, leaf })
-        state.version = derived.change.to
+        const head = await this.#begin(source)
+        this.#version ??= await held.load()
+        await this.#read(source, head)
         return
+      } catch (error) {
+        if (this.#signal.aborted || error instanceof MapStopped) return
+        const words = `${source.url}: ${error instanceof Error ? error.message : String(error)}`
+        if (!(error instanceof NotServedError) && words !== this.#trouble) log('warn', { url: source.url, error }, 'the map cannot be read')
+        this.#trouble = words
       }
-      await store.map.change(derived.change)
-      following.held.tree.apply(derived.upper)
-      following.held.show(null)
-      state.version = derived.change.to
     }
-    if (head.size === checkpoint.size) {
-      // The same tree, perhaps with more signatures.
-      const known = await store.map.publication()
-      if (known?.note !== note && known?.size === head.size) await store.map.publish({ size: head.size, root: head.root, note, publishedAt: clock.timeOfDay() })
+  }
+
+  // The keys of the map are those that are named or stored, or else the ones that were shown first.
+  async #begin({ url, keys }: MapSource): Promise<MapHead> {
+    const { store, origin, guardId, say, folder, cosigner } = this.#ports
+    let head = await store.map.head()
+    if (head === null) {
+      const name = mapOrigin(origin)
+      const own = this.#ports.keys ?? (await keys()).filter((key) => key.name === name)
+      if (own.length === 0) throw new NotServedError(`${url} shows no key of ${name}`)
+      const vkeys = own.map(formatVerifierKey)
+      if (this.#ports.keys === null) {
+        say(
+          `WARNING: no --map-vkey was given, so the key of the map that ${url} shows is believed, now and from now on: ${vkeys.join(' ')}. ` +
+            'Whoever answers there could be anybody: compare it with what the directory says elsewhere',
+        )
+      }
+      await store.map.create({ origin: name, guardId, vkeys })
+      head = await store.map.head()
+      assert(head !== null, 'the log of the map was begun')
+    }
+    this.#leaves = head.size
+    if (this.#keys.length > 0) return head
+    this.#keys = head.vkeys.map(parseVerifierKey)
+    cosigner?.setKeys(this.#keys)
+    const kept = folder.contradiction(this.#keys)
+    if (kept !== null) this.#halt(`${kept.words}: the evidence is in ${kept.file}`)
+    return head
+  }
+
+  // From the leaves that are held to the checkpoint that is shown, as far as the entries for it are here.
+  async #read({ reader }: MapSource, from: MapHead): Promise<void> {
+    const { store } = this.#ports
+    let head = from
+    const note = await reader.checkpoint()
+    const signed: Signed = { checkpoint: openCheckpoint(note, this.#keys).checkpoint, note }
+    const { checkpoint } = signed
+    if (checkpoint.size <= head.size) {
+      await this.#judge(signed, head)
+      if (checkpoint.size === head.size) await this.#publishAgain(signed)
+      this.#trouble = null
       return
     }
+    while (head.size < checkpoint.size) {
+      const end = Math.min(checkpoint.size, head.size + LEAVES_TOGETHER)
+      const leaves = await readLeaves(reader, head.size, end)
+      await this.#showPrefix(reader, { origin: checkpoint.origin, size: end, root: grow(head.edge, leaves).root }, signed)
+      for (const bytes of leaves) {
+        const derived = await this.#derive(head, bytes, signed, reader)
+        if (derived === null) return
+        const grown = grow(head.edge, [bytes])
+        const to = { size: grown.edge.size, root: grown.root, edge: grown.edge }
+        // Whatever fails from here on, the rows are read anew.
+        this.#version = null
+        await store.map.append({ from: head, to, leaf: bytes, tiles: grown.tiles })
+        head = { ...head, ...to }
+        this.#leaves = head.size
+        await this.#write(head.size === checkpoint.size ? signed : null, decodeMapLeaf(bytes), derived)
+      }
+    }
+    this.#trouble = null
   }
+
+  // The rows of the newest leaf that is held; with its checkpoint, where there is one.
+  async #write(signed: Signed | null, leaf: MapLeaf, { change, upper }: Derived): Promise<void> {
+    const { store, held } = this.#ports
+    this.#version = null
+    if (signed === null) await store.map.change(change)
+    else await this.#publish(signed, change)
+    held.tree.apply(upper)
+    held.show(signed === null ? null : { leaves: signed.checkpoint.size, leaf })
+    this.#version = change.to
+    this.#next = null
+  }
+
+  // All leaves are held. A crash may have come between the last one and its rows.
+  async #publishAgain(signed: Signed): Promise<void> {
+    const { store, held } = this.#ports
+    const leaf = await readLeaf(store, signed.checkpoint.size - 1)
+    if (leaf === null || this.#version === null || this.#version.size >= leaf.size) return this.#publish(signed)
+    const derived = await deriveVersion(store, held.tree, await this.#near(leaf.size), leaf.size, this.#signal)
+    if (!bytesEqual(derived.change.to.root, leaf.mapRoot)) throw new Error('the rows of the map are not those of its newest leaf: run `stele map rebuild`, while no mirror runs on this database')
+    await this.#write(signed, leaf, derived)
+  }
+
+  // The checkpoint of all leaves that are held, with this mirror's own cosignatures; perhaps the same as before, with more signatures.
+  async #publish({ checkpoint, note }: Signed, change?: MapChange): Promise<void> {
+    const { store, cosigner, clock } = this.#ports
+    const known = await store.map.publication()
+    const best = fullerNote(known?.size === checkpoint.size ? known.note : null, note, cosigner)
+    const last = cosigner?.last(checkpoint.origin) ?? null
+    const tiles = tilesOf(store.map)
+    if (last !== null && last.size <= checkpoint.size && !bytesEqual(await readRoot(tiles, last.size, checkpoint.size), last.root)) await this.#contradicted({ checkpoint, note }, tiles)
+    const full = (await cosigner?.vouch({ checkpoint, note: best })) ?? best
+    if (change === undefined && known?.note === full) return
+    await store.map.publish({ size: checkpoint.size, root: checkpoint.root, note: full, publishedAt: clock.timeOfDay() }, change)
+  }
+
+  // That the leaves held, and those that were read, are the first of the tree that was signed. Throws INVALID_PROOF or ROOT_MISMATCH where what is served is not that tree.
+  async #showPrefix(reader: TileReader, prefix: Checkpoint, signed: Signed): Promise<void> {
+    const { checkpoint } = signed
+    try {
+      if (prefix.size < checkpoint.size) await proveConsistency(reader, prefix, checkpoint)
+      else if (!bytesEqual(prefix.root, checkpoint.root)) throw new DirectoryError('ROOT_MISMATCH', `${checkpoint.size} leaves of the map`)
+    } catch (error) {
+      if (error instanceof DirectoryError && (await this.#findFork(signed, reader)) !== null) await this.#contradicted(signed, reader)
+      throw error
+    }
+  }
+
+  async #judge(signed: Signed, { size }: MapHead): Promise<void> {
+    const tiles = tilesOf(this.#ports.store.map)
+    if (!bytesEqual(await readRoot(tiles, signed.checkpoint.size, size), signed.checkpoint.root)) await this.#contradicted(signed, tiles)
+  }
+
+  // Whether the leaves that are held, and the next one, are all that a signed checkpoint covers.
+  async #leadsTo(signed: Signed): Promise<boolean> {
+    const { store, held } = this.#ports
+    const { size } = signed.checkpoint
+    try {
+      for (const last of [false, true]) {
+        const head = await store.map.head()
+        if (head === null) return false
+        if (size <= head.size) {
+          await this.#judge(signed, head)
+          return true
+        }
+        this.#version ??= await held.load()
+        if (size === head.size + 1 && (await this.#takeNext(signed, head))) return true
+        // It may have been published meanwhile, as may those before it.
+        if (!last) await this.#readAny()
+      }
+      return false
+    } catch (error) {
+      if (error instanceof MapStopped) return false
+      throw error
+    }
+  }
+
+  async #takeNext(signed: Signed, head: MapHead): Promise<boolean> {
+    const { root } = signed.checkpoint
+    if (this.#next !== null && bytesEqual(this.#next.root, root)) return true
+    for (const { next } of this.#ports.sources()) {
+      const bytes = await next().catch(() => null)
+      if (bytes === null) continue
+      const grown = grow(head.edge, [bytes])
+      if (!bytesEqual(grown.root, root)) continue
+      const derived = await this.#derive(head, bytes, signed, grownTiles(this.#ports.store, grown))
+      if (derived !== null) this.#next = { root, bytes, derived }
+      return derived !== null
+    }
+    return false
+  }
+
+  /** The version of the leaf after those that are held; null while the entries for it are not here. `tiles` are those of the signed tree. Throws MapStopped where it is not the log's. */
+  async #derive(head: MapHead, bytes: Uint8Array, signed: Signed, tiles: Pick<TileReader, 'tile'>): Promise<Derived | null> {
+    const { store, held, tip } = this.#ports
+    if (this.#next !== null && bytesEqual(this.#next.bytes, bytes) && this.#next.derived.change.from === this.#version) return this.#next.derived
+    const wrong: WrongLeaf = { head, bytes, signed, tiles }
+    const { value: leaf } = verdictOf(() => decodeMapLeaf(bytes))
+    if (leaf === null) return this.#stop('leaf', wrong, 'it is no version of a map')
+    const before = (await readLeaf(store, head.size - 1))?.size ?? -1
+    if (leaf.size <= before) return this.#stop('order', wrong, `it is of ${leaf.size} entries, and comes after one of ${before}`)
+    // What is said of the log is held against a checkpoint of it.
+    const covered = (await store.publication())?.size ?? 0
+    if (leaf.size > Math.min(covered, tip.durable)) {
+      this.#trouble = `the newest version of the map is of ${leaf.size} entries, and ${covered} are verified here`
+      return null
+    }
+    if (!bytesEqual(await readRoot(tilesOf(store), leaf.size, covered), leaf.root)) return this.#stop('tree', wrong, 'it names another tree of that size than the log has')
+    const near = await this.#near(leaf.size)
+    const derived = await deriveVersion(store, held.tree, near, leaf.size, this.#signal)
+    return bytesEqual(derived.change.to.root, leaf.mapRoot) ? derived : this.#stop('root', wrong, `the ${leaf.size} entries of the log lead to another root`)
+  }
+
+  // The version from which that of `size` entries is derived at once: the one that is held, unless that is far away.
+  async #near(size: number): Promise<MapVersion> {
+    const { store, held } = this.#ports
+    let version = this.#version
+    assert(version !== null, 'rows and tree are one version')
+    if (version.size <= size && size - version.size <= MAP_LIMITS.stepEntries) return version
+    this.#version = null
+    if (version.size > size) {
+      await store.map.clear()
+      version = await held.load()
+    }
+    held.show(null)
+    return (this.#version = await deriveInSteps(store, held.tree, version, size, this.#signal))
+  }
+
+  // A leaf that was signed and is not what the log leads to. What shows it to a stranger is kept, or at least what was seen.
+  async #stop(fault: MapFault, wrong: WrongLeaf, words: string): Promise<never> {
+    const { folder } = this.#ports
+    const { head, bytes, signed } = wrong
+    const said = `leaf ${head.size} of the log of the map was signed and is wrong: ${words}`
+    const evidence = await this.#evidenceOf(fault, wrong).catch((error: unknown) => {
+      if (error instanceof DirectoryError || error instanceof NotServedError) return null
+      throw error
+    })
+    const parts = [alarmPart('checkpoint', signed.note), alarmPart('leaf', bytes), alarmPart('index', String(head.size))]
+    const file = evidence === null ? folder.keepAlarm(said, parts) : folder.keepEvidence(`wrong-map-${fault}-${head.size}`, evidence)
+    return this.#halt(`${said}; what shows it is in ${file ?? 'the log lines alone'}`, { leaf: new TextDecoder().decode(bytes), note: signed.note })
+  }
+
+  async #evidenceOf(fault: MapFault, { head, bytes, signed, tiles }: WrongLeaf): Promise<Evidence> {
+    const { store, logKeys } = this.#ports
+    const prove = async (index: number, entry: Uint8Array): Promise<WrongMap['leaves'][number]> => ({ index, entry, proof: await proveInclusion(tiles, signed.checkpoint, index, leafHash(entry)) })
+    const [before] = fault === 'order' ? await store.map.leaves(head.size - 1, head.size) : []
+    const leaves = [...(before === undefined ? [] : [await prove(head.size - 1, before)]), await prove(head.size, bytes)]
+    const publication = fault === 'tree' || fault === 'root' ? await store.publication() : null
+    if (publication === null) return wrongMap(fault, leaves, null, [signed.note], this.#keys)
+    const { size } = decodeMapLeaf(bytes)
+    const own = tilesOf(store)
+    const tree = { root: await readRoot(own, size, publication.size), proof: await readProof(own, consistencyPlan(size, publication.size), publication.size) }
+    return wrongMap(fault, leaves, tree, [signed.note, publication.note], [...this.#keys, ...logKeys()])
+  }
+
+  // Two checkpoints, both signed by the map's key, and two trees.
+  async #contradicted(signed: Signed, larger: Pick<TileReader, 'tile'>): Promise<never> {
+    const { folder } = this.#ports
+    const { size, origin } = signed.checkpoint
+    const words = `the log of the map has signed a tree of ${size} leaves that contradicts the ${this.#leaves ?? 0} leaves held here`
+    const evidence = await this.#findFork(signed, larger)
+    const file = evidence === null ? folder.keepAlarm(words, [alarmPart('origin', origin), alarmPart('checkpoint', signed.note)]) : folder.keepEvidence(`map-${evidence.kind}-${size}`, evidence)
+    return this.#halt(`${words}; what shows it is in ${file ?? 'the log lines alone'}`, { note: signed.note })
+  }
+
+  async #findFork({ checkpoint, note }: Signed, larger: Pick<TileReader, 'tile'>): Promise<Evidence | null> {
+    const { store, cosigner } = this.#ports
+    const kept = [(await store.map.publication())?.note, cosigner?.last(checkpoint.origin)?.note].filter((known) => known !== undefined)
+    for (const known of kept) {
+      try {
+        const evidence = await findFork(larger, known, note, this.#keys)
+        if (evidence !== null) return evidence
+      } catch (error) {
+        if (!(error instanceof DirectoryError || error instanceof NotServedError)) throw error
+      }
+    }
+    return null
+  }
+
+  #halt(words: string, fields: Record<string, unknown> = {}): never {
+    this.#halted = words
+    this.#ports.log('error', fields, `the map is followed no more: ${words}`)
+    throw new MapStopped(words)
+  }
+}
+
+/** A leaf of a signed tree, after those of `head`. */
+interface WrongLeaf {
+  readonly head: MapHead
+  readonly bytes: Uint8Array
+  readonly signed: Signed
+  /** Of the signed tree. */
+  readonly tiles: Pick<TileReader, 'tile'>
 }
 
 async function readLeaves(reader: TileReader, start: number, end: number): Promise<Uint8Array[]> {
@@ -169,20 +442,13 @@ async function readLeaves(reader: TileReader, start: number, end: number): Promi
   return leaves
 }
 
-// That the leaves held, and those that were read, are the first of the tree that was signed. Throws INVALID_PROOF.
-async function showPrefix(reader: TileReader, prefix: Checkpoint, checkpoint: Checkpoint): Promise<void> {
-  if (prefix.size < checkpoint.size) await proveConsistency(reader, prefix, checkpoint)
-  else if (!bytesEqual(prefix.root, checkpoint.root)) throw new DirectoryError('ROOT_MISMATCH', `${checkpoint.size} leaves of the map`)
-}
-
-async function deriveLeaf({ store, held }: MapFollowing, from: MapVersion, leaf: MapLeaf, parts: readonly AlarmPart[], signal: AbortSignal): Promise<Derived> {
-  const wrong = (words: string): WrongMapError => new WrongMapError(`the map that was signed for ${leaf.size} entries is not the log's: ${words}`, parts)
-  if (leaf.size < from.size) throw wrong(`it comes after one of ${from.size} entries`)
-  const range = [{ start: 0, end: leaf.size }]
-  const [root = EMPTY_ROOT] = leaf.size === 0 ? [] : proofFromTileList(range, leaf.size, await store.tiles(planTiles(range, leaf.size)))
-  if (!bytesEqual(root, leaf.root)) throw wrong('it names another tree of that size')
-  const near = leaf.size - from.size > MAP_LIMITS.stepEntries ? await deriveInSteps(store, held.tree, from, leaf.size, signal) : from
-  const derived = await deriveVersion(store, held.tree, near, leaf.size, signal)
-  if (!bytesEqual(derived.change.to.root, leaf.mapRoot)) throw wrong('the entries lead to another root')
-  return derived
+// The tiles of the map's log as they would be.
+function grownTiles({ map }: Store, { tiles }: Growth): Pick<TileReader, 'tile'> {
+  return {
+    async tile({ level, index, width }) {
+      const [stored = new Uint8Array()] = await map.tiles([{ level, index, width }])
+      const gained = tiles.find((tile) => tile.level === level && tile.index === index)
+      return (gained === undefined ? stored : concatBytes(stored.subarray(0, gained.offset * HASH_BYTES), gained.hashes)).subarray(0, width * HASH_BYTES)
+    },
+  }
 }

@@ -241,7 +241,7 @@ class PlainFollowing {
     standing.trouble = null
     for (const did of done.doubtful) this.#doubtful.add(did, 0)
     for (const { did, cid, code, upstream } of done.aside) log('debug', { did, cid, code, number: upstream }, 'what the upstream showed is set aside')
-    if (done.aside.length > 0 || standing.refused > 0) void store.notary.setAsideCounts().then(({ kept, dropped }) => (standing.refused = kept + dropped), () => undefined)
+    if (done.aside.length > 0 || standing.hasRefused) standing.countRefused(store).catch(() => undefined)
   }
 
   /** The identities of the entries whose numbers are above this one. */
@@ -318,7 +318,7 @@ class PlainFollowing {
       const kept = await store.notary.keepDivergence({ did, since, checkedAt: now, endedAt: null, kinds, theirs: theirView }, MIRROR_LIMITS.divergences)
       if (since === now) log('error', { did, kinds, kept }, 'the upstream shows another history of an identity than was notarised')
     }
-    standing.divergent = await store.notary.openDivergences()
+    await standing.countDivergent(store)
   }
 }
 

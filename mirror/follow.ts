@@ -17,11 +17,11 @@ import type { CheckpointFrame } from '../src/core/frame.ts'
 import { grow } from '../src/core/growth.ts'
 import { openCheckpoint, type Checkpoint } from '../src/core/tlog/checkpoint.ts'
 import { HASH_BYTES } from '../src/core/tlog/hash.ts'
-import { formatSignatureLine, formatVerifierKey, parseNote, type VerifierKey } from '../src/core/tlog/note.ts'
+import { formatVerifierKey, type VerifierKey } from '../src/core/tlog/note.ts'
 import type { Clock, LogLine } from '../src/log/ports.ts'
 import type { Store } from '../src/storage/store.ts'
 import { Growing } from '../src/storage/tip.ts'
-import type { MirrorCosigner, Signed } from './cosigner.ts'
+import { fullerNote, type MirrorCosigner, type Signed } from './cosigner.ts'
 import type { EvidenceFolder } from './evidence-folder.ts'
 import { readStatement } from './log-keys.ts'
 import { MIRROR_LIMITS } from './limits.ts'
@@ -88,6 +88,11 @@ export class Following {
     this.#ports = ports
     this.#signal = signal
     this.#keys = ports.keys
+  }
+
+  /** The log's keys, those that have signed before among them. */
+  get keys(): readonly VerifierKey[] {
+    return this.#keys
   }
 
   /** Follows the log until the signal is aborted, or for ever stands still where the log has contradicted itself. Throws nothing. */
@@ -250,7 +255,7 @@ export class Following {
       const vkeys = signing.map(formatVerifierKey)
       await store.setSigner(replica.head.guardId, { guardId: replica.head.guardId, vkeys, statement: read.note })
       this.#keys = [...signing, ...retired]
-      this.#ports.cosigner?.setLogKeys(this.#keys)
+      this.#ports.cosigner?.setKeys(this.#keys)
       log('warn', { vkeys }, 'the log has changed its keys, and the key that was known has signed that it did: the new ones count from now on')
       return true
     } catch (error) {
@@ -302,11 +307,7 @@ export class Following {
     if (checkpoint.size > head.size || (checkpoint.size === head.size && !bytesEqual(head.root, checkpoint.root))) throw new Error('a checkpoint was about to be published whose tree is not held')
     const known = await store.publication()
     if (known !== null && known.size > checkpoint.size) return
-    // Of one tree, the note that is shown now, unless it adds nothing to the one that is known: how many signatures there are says nothing of their worth.
-    const linesOf = (note: string): readonly string[] => parseNote(note).signatures.filter((signature) => cosigner?.isOwn(signature) !== true).map(formatSignatureLine)
-    const before = known !== null && known.size === checkpoint.size ? linesOf(known.note) : []
-    const isLess = known !== null && linesOf(signed.note).every((line) => before.includes(line))
-    const best = isLess ? known.note : signed.note
+    const best = fullerNote(known !== null && known.size === checkpoint.size ? known.note : null, signed.note, cosigner)
     const note = cosigner === null ? best : await this.#cosign(cosigner, { checkpoint, note: best })
     if (known?.note === note) return
     await replica.publish(checkpoint, note)
@@ -323,8 +324,8 @@ export class Following {
   // What was cosigned must be a prefix of what is cosigned next, also where the database has gone back in between.
   async #cosign(cosigner: MirrorCosigner, signed: Signed): Promise<string> {
     const tiles = tilesOf(this.#ports.store)
-    const last = cosigner.last()
-    const { size } = signed.checkpoint
+    const { origin, size } = signed.checkpoint
+    const last = cosigner.last(origin)
     if (last !== null && last.size > 0 && last.size <= size) {
       if (!bytesEqual(await readRoot(tiles, last.size, size), last.root)) await this.#contradicted(signed, tiles)
     }
@@ -334,9 +335,9 @@ export class Following {
   // Two checkpoints, both signed by the log, and two trees. What shows it to a stranger is kept, where there is something.
   async #contradicted(signed: Signed, larger: Pick<TileReader, 'tile'>): Promise<never> {
     const { store, folder, replica, cosigner } = this.#ports
-    const { size } = signed.checkpoint
+    const { origin, size } = signed.checkpoint
     const publication = await store.publication()
-    const kept = [publication?.note, this.#target?.note, cosigner?.last()?.note].filter((note) => note !== undefined)
+    const kept = [publication?.note, this.#target?.note, cosigner?.last(origin)?.note].filter((note) => note !== undefined)
     for (const note of kept) {
       const evidence = await this.#findFork(larger, note, signed.note)
       if (evidence === null) continue
@@ -445,7 +446,7 @@ async function* watched<T>(runs: AsyncIterable<T>, taken: () => void): AsyncGene
 }
 
 /** The tree that is held in a store, to read proofs from. */
-export function tilesOf(store: Store): Pick<TileReader, 'tile'> {
+export function tilesOf(store: Pick<Store, 'tiles'>): Pick<TileReader, 'tile'> {
   return {
     async tile(tile) {
       const [stored = new Uint8Array()] = await store.tiles([tile])

@@ -61,7 +61,7 @@ export const MIRROR_LIMITS = {
   pageMs: 30_000,
   /** Pages that are read before they are needed. */
   pagesAhead: 6,
-  /** Transactions' worth of lines that are being checked while one is written. */
+  /** Transactions' worth of entries or lines that are being checked while one is written. */
   batchesAhead: 2,
   /** Requests that a notary makes of its upstream in a minute, unless it is told otherwise. */
   requestsPerMinute: 90,
@@ -99,4 +99,6 @@ export const MIRROR_LIMITS = {
   asideLines: 10_000,
   /** Bytes of such a line that are kept. */
   asideBytes: 32_768,
+  /** Entries of the log among which the size is looked for that the last version of a lost map was of. */
+  leafCandidates: 100_000,
 } as const

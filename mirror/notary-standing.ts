@@ -2,7 +2,7 @@
 
 import type { NotaryReport } from '../src/http/ports.ts'
 import type { Clock } from '../src/log/ports.ts'
-import type { UpstreamPosition } from '../src/storage/store.ts'
+import type { Store, UpstreamPosition } from '../src/storage/store.ts'
 import { MIRROR_LIMITS } from './limits.ts'
 
 /** What a notary knows of itself. */
@@ -11,23 +11,44 @@ export class NotaryStanding {
   readonly #clock: Clock
   readonly #size: () => number
   readonly #position: () => UpstreamPosition
-  /** Identities whose history the upstream shows differently. */
-  divergent = 0
+  readonly #acknowledged: number
+  /** Identities whose history the upstream shows differently, and those of which the operator does not know yet. */
+  #divergent = { all: 0, recent: 0 }
   /** What is set aside. */
-  refused = 0
+  #refused = { all: 0, recent: 0 }
   /** What keeps the notary itself from its work; null for nothing. */
   trouble: string | null = null
   #failure: { readonly words: string; readonly since: number } | null = null
   #strange: string | null = null
   #behindSince: number | null
 
-  /** `position` says how far the upstream was read, `size` how many entries there are. */
-  constructor(url: string, clock: Clock, position: () => UpstreamPosition, size: () => number) {
+  /**
+   * `position` says how far the upstream was read, `size` how many entries there are. What was set aside or diverged before `acknowledged`,
+   * milliseconds since 1970, the operator knows: it is listed, and no fault.
+   */
+  constructor(url: string, clock: Clock, position: () => UpstreamPosition, size: () => number, acknowledged = 0) {
+    this.#acknowledged = acknowledged
     this.#url = url
     this.#clock = clock
     this.#position = position
     this.#size = size
     this.#behindSince = clock.now()
+  }
+
+  /** Whether anything is set aside. */
+  get hasRefused(): boolean {
+    return this.#refused.all > 0
+  }
+
+  /** Counts anew what is set aside. */
+  async countRefused({ notary }: Pick<Store, 'notary'>): Promise<void> {
+    const { kept, recent, dropped } = await notary.setAsideCounts(this.#acknowledged)
+    this.#refused = { all: kept + dropped, recent: recent + dropped }
+  }
+
+  /** Counts anew the identities that diverge. */
+  async countDivergent({ notary }: Pick<Store, 'notary'>): Promise<void> {
+    this.#divergent = await notary.openDivergences(this.#acknowledged)
   }
 
   /** Whether all that the upstream showed was read when it was asked last. */
@@ -71,8 +92,8 @@ export class NotaryStanding {
     if (behind > MIRROR_LIMITS.lagSeconds) faults.push(`what the upstream shows has not been read to its end for ${behind} seconds`)
     const alarm = this.#alarm()
     if (alarm !== null) faults.push(alarm)
-    if (this.divergent > 0) faults.push(`the upstream shows another history of ${this.divergent} identities than was notarised: GET /log/divergent lists them`)
-    if (this.refused > 0) faults.push(`${this.refused} lines of the upstream break the rules or cannot be read: GET /log/refused lists them`)
+    if (this.#divergent.recent > 0) faults.push(`the upstream shows another history of ${this.#divergent.recent} identities than was notarised: GET /log/divergent lists them`)
+    if (this.#refused.recent > 0) faults.push(`${this.#refused.recent} lines of the upstream break the rules or cannot be read: GET /log/refused lists them`)
     return faults
   }
 
@@ -85,8 +106,8 @@ export class NotaryStanding {
       cursor: numbered ? cursor : new Date(cursor).toISOString(),
       verifiedSize: this.#size(),
       lagSeconds: this.#secondsSince(this.#behindSince),
-      divergent: this.divergent,
-      refused: this.refused,
+      divergent: this.#divergent.all,
+      refused: this.#refused.all,
       alarm: this.#alarm(),
     }
   }

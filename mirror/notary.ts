@@ -125,7 +125,7 @@ export class Notary {
 
   async #settle({ notes, taken }: Noted): Promise<TakenBatch> {
     this.#position = notes.position
-    if (notes.aside.length > 0 || notes.settled.length > 0) this.#asideKept = (await this.#ports.store.notary.setAsideCounts()).kept
+    if (notes.aside.length > 0 || notes.settled.length > 0) this.#asideKept = (await this.#ports.store.notary.setAsideCounts(0)).kept
     return taken
   }
 

@@ -8,6 +8,7 @@ import type { Checkpoint } from '../src/core/tlog/checkpoint.ts'
 import { StaleHeadError, type Head, type Store } from '../src/storage/store.ts'
 import type { Tip } from '../src/storage/tip.ts'
 import type { Appended } from './dates.ts'
+import { MIRROR_LIMITS } from './limits.ts'
 
 /** What a replica stands on. */
 export interface ReplicaPorts {
@@ -28,6 +29,8 @@ interface Prepared {
   readonly plan: ReplayPlan
   readonly chains: ReadonlyMap<string, IndexedChain>
   readonly answers: readonly (SignatureAnswer | undefined)[]
+  /** The identities whose chains may have changed since they were read. */
+  readonly moved: readonly string[]
 }
 
 /** The store of a mirror, and where it stands. One writer at a time. */
@@ -55,23 +58,34 @@ export class Replica {
   }
 
   /**
-   * Replays runs of leaves that follow the head, and writes each in one transaction: the signatures of one are checked
-   * while the one before it is written. The caller has shown that they are the entries of a signed tree. What `runs`
-   * throws is thrown, after what came before it is written; so are incidents of the store, after which the caller
-   * calls `refresh`.
+   * Replays runs of leaves that follow the head, and writes each in one transaction: while one is written those after it
+   * are decoded and their signatures checked. The caller has shown that they are the entries of a signed tree. What
+   * `runs` throws is thrown, after what came before it is written; so are incidents of the store, after which nothing
+   * more is written and the caller calls `refresh`.
    */
   async append(runs: AsyncIterable<readonly Uint8Array[]> | Iterable<readonly Uint8Array[]>): Promise<void> {
+    const prepared: Promise<Prepared>[] = []
+    /** Those that may not be written when the next one is prepared. */
+    let ahead: readonly ReplayPlan[] = []
     let writing: Promise<void> = Promise.resolve()
-    let ahead: ReplayPlan | null = null
+    const writeNext = async (): Promise<void> => {
+      const next = prepared.shift()
+      await writing
+      if (next === undefined) return
+      writing = next.then((checked) => this.#write(checked))
+      writing.catch(() => undefined) // it is thrown where it is awaited
+    }
     try {
       for await (const leaves of runs) {
-        const prepared: Prepared = await this.#prepare(leaves, ahead)
-        await writing
-        writing = this.#write(prepared, ahead)
-        writing.catch(() => undefined) // it is thrown where it is awaited
-        ahead = prepared.plan
+        const plan = planReplay(leaves)
+        const preparing = this.#prepare(plan, ahead)
+        preparing.catch(() => undefined)
+        prepared.push(preparing)
+        ahead = [...ahead, plan].slice(-MIRROR_LIMITS.batchesAhead)
+        if (prepared.length >= MIRROR_LIMITS.batchesAhead) await writeNext()
       }
     } finally {
+      while (prepared.length > 0) await writeNext()
       await writing
     }
   }
@@ -82,22 +96,20 @@ export class Replica {
     this.#ports.tip.advancePublished(size)
   }
 
-  // `ahead` is the run that is being written meanwhile: its operations may be followed by those of this one.
-  async #prepare(leaves: readonly Uint8Array[], ahead: ReplayPlan | null): Promise<Prepared> {
-    const plan = planReplay(leaves)
+  // `ahead` are the runs that may be written meanwhile: their operations may be followed by those of this one.
+  async #prepare(plan: ReplayPlan, ahead: readonly ReplayPlan[]): Promise<Prepared> {
     const chains = chainsFromRows(await this.#ports.store.history(plan.dids, 0))
     const own = new Set(plan.dids)
-    const before = entriesOf(ahead).filter((entry) => own.has(entry.did))
+    const before = ahead.flatMap(entriesOf).filter((entry) => own.has(entry.did))
     const questions = planQuestions([...before, ...entriesOf(plan)], chains).slice(before.length).values()
     const answers = await this.#ports.verify(plan.decoded.map((entry) => (entry instanceof DirectoryError ? null : (questions.next().value ?? null))))
-    return { plan, chains, answers }
+    const moved = [...new Set(before.map(({ did }) => did))]
+    return { plan, chains, answers, moved }
   }
 
-  async #write({ plan, chains, answers }: Prepared, before: ReplayPlan | null): Promise<void> {
+  async #write({ plan, chains, answers, moved }: Prepared): Promise<void> {
     const { store, tip, appended, rejected } = this.#ports
     const from = this.#head
-    const earlier = new Set(before?.dids)
-    const moved = plan.dids.filter((did) => earlier.has(did))
     const known = moved.length === 0 ? chains : new Map([...chains, ...chainsFromRows(await store.history(moved, 0))])
     const { rows, nullified, growth, state } = replay({ edge: from.edge, clock: from.clock }, plan, known, answers)
     const to = { size: state.edge.size, root: growth.root, edge: state.edge, clock: state.clock }
@@ -128,6 +140,6 @@ export function* cutIntoRuns(leaves: readonly Uint8Array[], { batchEntries, batc
   if (run.length > 0) yield run
 }
 
-function entriesOf(plan: ReplayPlan | null): Exclude<ReplayPlan['decoded'][number], DirectoryError>[] {
-  return (plan?.decoded ?? []).flatMap((entry) => (entry instanceof DirectoryError ? [] : [entry]))
+function entriesOf({ decoded }: ReplayPlan): Exclude<ReplayPlan['decoded'][number], DirectoryError>[] {
+  return decoded.flatMap((entry) => (entry instanceof DirectoryError ? [] : [entry]))
 }

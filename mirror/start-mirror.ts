@@ -7,6 +7,7 @@ import { findBrokenRule } from '../src/client/fork.ts'
 import { MismatchError } from '../src/client/mismatch.ts'
 import { alarmPart } from '../src/core/alarm.ts'
 import { DirectoryError } from '../src/core/errors.ts'
+import { mapOrigin } from '../src/core/map/map-leaf.ts'
 import { formatVerifierKey, parseVerifierKey, type VerifierKey } from '../src/core/tlog/note.ts'
 import { AnswerCache } from '../src/http/answer-cache.ts'
 import { createApp } from '../src/http/app.ts'
@@ -29,7 +30,7 @@ import { readWithheld } from '../src/withheld-file.ts'
 import { untilArrived } from './arrival.ts'
 import { Dates } from './dates.ts'
 import { EvidenceFolder } from './evidence-folder.ts'
-import { followMap, mapSource } from './follow-map.ts'
+import { MapFollowing, mapSource } from './follow-map.ts'
 import { openCosigner, type Signed } from './cosigner.ts'
 import { Following, tilesOf } from './follow.ts'
 import { MIRROR_LIMITS } from './limits.ts'
@@ -44,6 +45,8 @@ export interface MirrorConfig extends Pick<Config, 'port' | 'host' | 'dataDir' |
   readonly upstreams: readonly string[]
   /** The log's keys; null to believe those that an upstream shows first. */
   readonly vkeys: readonly VerifierKey[] | null
+  /** The keys of its map; null, the default, to believe those that an upstream shows first. */
+  readonly mapVkeys?: readonly VerifierKey[] | null
   readonly forwardWrites: boolean
   /** Names entries whose bytes are not shown; null, the default, for none. */
   readonly withheldFile?: string | null
@@ -81,21 +84,23 @@ export interface RunningMirror extends AsyncDisposable {
  * before. Throws UsageError where what it was told and what it holds do not belong together, and the signal's reason.
  */
 export async function startMirror(config: MirrorConfig, { log = openLogLines(config.logLevel), clock = systemClock, onProgress = () => undefined, say = () => undefined, ...parts }: MirrorParts = {}, signal?: AbortSignal): Promise<RunningMirror> {
-  const withheld = readWithheld(config.withheldFile ?? null)
+  const { entries: withheld } = readWithheld(config.withheldFile ?? null)
   const stop = new AbortController()
   const ends = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal])
   await using stack = new AsyncDisposableStack()
+  const backEnds = chooseBackEnds()
+  const opening = openVerifier(stack, backEnds, log)
   // Whatever the environment says of a directory's role: a mirror writes.
   const store = parts.store ?? stack.use(await openStorage({ databaseUrl: config.databaseUrl, dataDir: config.dataDir }, log)).store
   const { head, keys } = await openLog(store, config, { clock, say }, ends)
   const { origin } = head
+  const mapKeys = await namedMapKeys(store, origin, config.mapVkeys ?? null, say)
   const timeOfDay = (): number => clock.timeOfDay()
   const folder = new EvidenceFolder(config.dataDir, origin, timeOfDay)
   const publication = await store.publication()
   const tip = new Tip({ durable: head.size, published: publication?.size ?? 0 })
   const answers = new AnswerCache({ store, tip })
-  const backEnds = chooseBackEnds()
-  const verifier = stack.use(await openVerifier(backEnds, log))
+  const verifier = await opening
 
   const upstreams = new Upstreams(config.upstreams, clock, ends, ({ url, standing: now, words }, error) => {
     if (now === 'good') return log('info', { url }, 'the upstream serves what fits')
@@ -135,7 +140,7 @@ export async function startMirror(config: MirrorConfig, { log = openLogLines(con
   const cosigner =
     config.cosign === undefined || config.cosign === null
       ? null
-      : stack.use(openCosigner({ dataDir: config.dataDir, name: config.cosign.name, freshName: randomOrigin, origin, logKeys: keys, tiles: tilesOf(store), clock, clientIpHeader, log }))
+      : stack.use(openCosigner({ dataDir: config.dataDir, name: config.cosign.name, freshName: randomOrigin, origin, logKeys: keys, tilesOf: (name) => tilesOf(name === origin ? store : store.map), clock, clientIpHeader, log }))
   const dates = new Dates({ clock, folder, isOwn: (signature) => cosigner?.isOwn(signature) === true, log }, publication?.note ?? null)
   const following = new Following({ store, replica, upstreams, standing, folder, cosigner, keys, clock, random: Math.random, log, onPublished, onProgress }, ends)
   const followed = following.run()
@@ -154,15 +159,16 @@ export async function startMirror(config: MirrorConfig, { log = openLogLines(con
   })
   // Whatever becomes of the map, the log is followed and served.
   const held = new HeldMap(store, clock)
-  let mapFault: string | null = null
-  const mapped = followMap({ store, tip, held, origin, guardId: MIRROR_GUARD, sources: () => upstreams.ordered().map(({ url }) => mapSource(url, ends)), keepAlarm: (words, parts) => folder.keepAlarm(words, parts), clock, log }, ends).catch((error: unknown) => {
-    mapFault = error instanceof Error ? error.message : String(error)
-  })
+  const map = new MapFollowing(
+    { store, tip, held, origin, guardId: MIRROR_GUARD, keys: mapKeys, logKeys: () => following.keys, sources: () => upstreams.ordered().map(({ url }) => mapSource(url, ends)), folder, cosigner, clock, log, say },
+    ends,
+  )
+  const mapped = map.run()
   stack.defer(() => {
     end()
     return mapped
   })
-  const report = (): MirrorStanding => ({ ...standing.report(), alarm: standing.report().alarm ?? dates.alarm() })
+  const report = (): MirrorStanding => ({ ...standing.report(), alarm: standing.report().alarm ?? map.halted ?? dates.alarm() })
   const watched = watch({ host: config.host, metricsPort: config.metricsPort ?? null })
   const metrics = await watched.serve(stack, { tip, store, queue: () => 0, verifier: verifier.name, version: packageJson.version, origin, now: timeOfDay, mirror: report })
   const app = createApp(
@@ -173,13 +179,21 @@ export async function startMirror(config: MirrorConfig, { log = openLogLines(con
       forward: config.forwardWrites ? untilArrived(forwardToCurrent(standing, config.upstreams), { store, tip, waitMs: MIRROR_LIMITS.arrivalSeconds * 1000 }) : null,
       version: packageJson.version,
       now: timeOfDay,
-      faults: () => [...standing.faults(), ...dates.faults(), ...(cosigner?.faults(tip.durable) ?? [])],
+      faults: () => [
+        ...standing.faults(),
+        ...(map.halted === null ? [] : [`the map is followed no more, the log is: ${map.halted}`]),
+        ...dates.faults(),
+        ...(cosigner?.faults({ log: tip.durable, map: map.leaves }) ?? []),
+      ],
       mirror: report,
-      map: { prove: (did) => held.prove(did), standing: () => ({ size: held.shown?.leaf.size ?? null, leaves: held.shown?.leaves ?? 0, fault: mapFault }) },
+      map: { prove: (did) => held.prove(did), standing: () => ({ size: held.shown?.leaf.size ?? null, leaves: held.shown?.leaves ?? 0, fault: map.trouble }) },
     },
     { clientIpHeader, readRate, writeRate, onRequest: watched.onRequest },
   )
-  const verifying = { reaches: (signed: Signed, ended: AbortSignal) => following.reaches(signed, ended), get halted() { return standing.halted !== null } }
+  const verifying = {
+    log: { reaches: (signed: Signed, ended: AbortSignal) => following.reaches(signed, ended), get halted() { return standing.halted !== null } },
+    map: { reaches: (signed: Signed, ended: AbortSignal) => map.reaches(signed, ended), get halted() { return map.halted !== null } },
+  }
   const handle = cosigner === null ? app : cosigner.before(app, verifying)
   const server = await openCounter(stack, config, { app: handle, store, withheld, tip, clock, log, observer: watched.streams })
   log('info', { url: server.url, metrics, origin, size: tip.durable, published: tip.published, store: store.kind, verifier: verifier.name, upstreams: config.upstreams }, 'the mirror listens')
@@ -216,6 +230,21 @@ async function openLog(store: Store, config: MirrorConfig, { clock, say }: { rea
   if (head === null) throw new Error('the log that was created is gone')
   await keepStatement(store, config.upstreams, head, keys, signal)
   return { head, keys }
+}
+
+// Those that the operator names count from now on. Until there is a map here they are kept for it.
+async function namedMapKeys({ map }: Store, origin: string, named: readonly VerifierKey[] | null, say: (words: string) => void): Promise<readonly VerifierKey[] | null> {
+  if (named === null) return null
+  const name = mapOrigin(origin)
+  const stranger = named.find((key) => key.name !== name)
+  if (stranger !== undefined) throw new UsageError(`--map-vkey is a key of ${stranger.name}, but the map of the log ${origin} is ${name}`)
+  const head = await map.head()
+  const vkeys = named.map(formatVerifierKey)
+  if (head !== null && head.vkeys.join() !== vkeys.join()) {
+    say(`the keys of the map ${name} are from now on those that --map-vkey names`)
+    await map.setSigner(head.guardId, { guardId: head.guardId, vkeys })
+  }
+  return named
 }
 
 // What the operator names counts, as long as it is a key of the same log.

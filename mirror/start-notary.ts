@@ -14,6 +14,7 @@ import { followHead } from '../src/log/follow-head.ts'
 import { openGuard } from '../src/log/guard.ts'
 import { refuseMirror } from '../src/log/open-log.ts'
 import type { Clock, LogLine } from '../src/log/ports.ts'
+import { keepMap } from '../src/mapping.ts'
 import { curveFinder } from '../src/native/find-signer.ts'
 import { chooseBackEnds } from '../src/native/self-test.ts'
 import { openStorage } from '../src/open-storage.ts'
@@ -41,6 +42,8 @@ export interface NotaryConfig extends Config {
   readonly passOn: boolean
   /** Requests that are made of it in a minute, 0 for any number. */
   readonly requestsPerMinute: number
+  /** What was set aside or diverged before, milliseconds since 1970, is no fault any more: the operator knows. */
+  readonly acknowledged: number
 }
 
 /** What a composition root may be given in place of what it would open. */
@@ -64,25 +67,27 @@ export interface RunningNotary extends AsyncDisposable {
 
 /** Starts a notary, and resolves once it serves. Throws in words for the operator where something is missing or does not belong together. */
 export async function startNotary(config: NotaryConfig, { log = openLogLines(config.logLevel), clock = systemClock, random = Math.random, ...parts }: NotaryParts = {}): Promise<RunningNotary> {
-  const withheld = readWithheld(config.withheldFile)
+  const { entries: withheld, ...withheldViews } = readWithheld(config.withheldFile)
   const stop = new AbortController()
   const end = (): void => stop.abort(new Error('the notary stops'))
   await using stack = new AsyncDisposableStack()
+  const backEnds = chooseBackEnds()
+  const opening = openVerifier(stack, backEnds, log)
   const store = parts.store ?? stack.use(await openStorage(config, log)).store
   const signer = await openSigner(store, config, log)
   const watched = watch(config)
-  const { tip, origin, vkeys, ended, witnesses } = await signFor(stack, store, config, signer, watched.observer, log)
+  const opened = await signFor(stack, store, config, signer, watched.observer, log)
+  const { tip, origin, vkeys, ended, witnesses } = opened
+  const map = config.map ? keepMap(stack, store, config, opened, log) : null
   const begun = await beginUpstream(store, config)
   const timeOfDay = (): number => clock.timeOfDay()
-  const backEnds = chooseBackEnds()
-  const verifier = stack.use(await openVerifier(backEnds, log))
+  const verifier = await opening
   const answers = new AnswerCache({ store, tip })
 
-  const { kept, dropped } = await store.notary.setAsideCounts()
+  const { kept } = await store.notary.setAsideCounts(0)
   const notary = new Notary({ store, tip, verify: (questions) => verifier.answer(questions), appended: (from, to, dids) => answers.changed(from, to, dids), now: timeOfDay }, begun, kept)
-  const standing = new NotaryStanding(config.upstream, clock, () => notary.position, () => tip.durable)
-  standing.refused = kept + dropped
-  standing.divergent = await store.notary.openDivergences()
+  const standing = new NotaryStanding(config.upstream, clock, () => notary.position, () => tip.durable, config.acknowledged)
+  await Promise.all([standing.countRefused(store), standing.countDivergent(store)])
   const upstream = new PlainUpstream(config.upstream, config.requestsPerMinute, clock, stop.signal)
   const followed = followPlain({ store, notary, upstream, standing, clock, random, log }, stop.signal)
   stack.defer(() => {
@@ -98,13 +103,14 @@ export async function startNotary(config: NotaryConfig, { log = openLogLines(con
   const { clientIpHeader, readRate, writeRate } = config
   const app = createApp(
     {
-      store, withheld, tip, answers, origin, log,
+      store, withheld, withheldViews, tip, answers, origin, log,
       curveOf: curveFinder(backEnds),
       submit: refuseWrites,
       forward: config.passOn ? untilArrived(forwardTo(config.upstream), { store, tip, waitMs: MIRROR_LIMITS.arrivalSeconds * 1000 }) : null,
       version: packageJson.version,
       now: timeOfDay,
       faults: () => [...standing.faults(), ...watched.faults(), ...(witnesses?.faults() ?? [])],
+      map,
       witnesses: () => witnesses?.report() ?? null,
       notary: () => standing.report(),
     },

@@ -4,7 +4,9 @@
 import { decodeCbor } from './encoding/dag-cbor.ts'
 import { base64, bytesEqual, parseDecimal, utf8Decode } from './encoding/text.ts'
 import { assert, DirectoryError } from './errors.ts'
+import { describeWrongMap, judgeWrongMap, MAP_FAULT_SHAPES, MAP_FAULTS, type MapFault, type WrongMap } from './evidence-map.ts'
 import { BREACH_SHAPES, PROVABLE_RULES, verdictOn, type Breach, type PlacedLeaf, type ProvableRule } from './evidence-rules.ts'
+import type { MapLeaf } from './map/map-leaf.ts'
 import { parseOperation, type Operation } from './plc/operation.ts'
 import { MAX_ENTRY_BYTES } from './tlog/bundle.ts'
 import { isLogKeyType, openByAnyKey, parseCheckpoint, type OpenedCheckpoint } from './tlog/checkpoint.ts'
@@ -15,7 +17,7 @@ import { MAX_PROOF_HASHES, verifyConsistency, verifyInclusion } from './tlog/pro
 import { readAs } from './tlog/strict.ts'
 
 /** What a file of evidence holds; nothing of it is trusted before `verifyEvidence`. */
-export type Evidence = TwoRoots | Fork | BrokenRule
+export type Evidence = TwoRoots | Fork | BrokenRule | WrongMap
 
 /** Two checkpoints of one size with two roots. */
 export interface TwoRoots {
@@ -55,12 +57,14 @@ export interface ProvenLeaf extends PlacedLeaf {
 export interface Contradiction {
   readonly evidence: Evidence
   readonly origin: string
-  /** The keys of the log by which every checkpoint of the file is signed: at least one. */
+  /** The keys of the log by which every checkpoint of the file is signed, of a wrong map that of the map's log: at least one. */
   readonly signers: readonly VerifierKey[]
   /** In the order of the file, with all signatures by known keys, cosignatures too. */
   readonly checkpoints: readonly OpenedCheckpoint[]
   /** What replay says of one of the leaves, unless it rejects one before; null where no rule is at stake. */
   readonly verdict: DirectoryError | null
+  /** Where it is not null, nothing is proved yet: only a replay of the log can show that its first `size` entries do not lead to `mapRoot`. */
+  readonly replay: MapLeaf | null
 }
 
 /** First line of evidence. */
@@ -85,11 +89,14 @@ export function proveEvidence(evidence: Evidence, keys: readonly VerifierKey[]):
   const [first] = checkpoints
   assert(first !== undefined, 'evidence has a checkpoint')
   const { origin } = first.checkpoint
-  if (checkpoints.some((opened) => opened.checkpoint.origin !== origin)) throw nothing('the checkpoints are of two logs')
-  const signers = keys.filter((key) => checkpoints.every(({ verified }) => key.name === origin && verified.some((signature) => signature.key === key)))
+  // A map is held against its log, and both have keys of their own.
+  const accused = evidence.kind === 'wrong-map' ? [first] : checkpoints
+  if (accused.some((opened) => opened.checkpoint.origin !== origin)) throw nothing('the checkpoints are of two logs')
+  const signers = keys.filter((key) => accused.every(({ verified }) => key.name === origin && verified.some((signature) => signature.key === key)))
   if (signers.length === 0) throw nothing('no one key of the log signed both checkpoints')
-  const verdict = judge(evidence, checkpoints)
-  return { evidence, origin, signers, checkpoints, verdict }
+  const known = { evidence, origin, signers, checkpoints }
+  if (evidence.kind === 'wrong-map') return { ...known, verdict: null, replay: judgeWrongMap(evidence, checkpoints.map(({ checkpoint }) => checkpoint)) }
+  return { ...known, verdict: judge(evidence, checkpoints), replay: null }
 }
 
 /** Evidence of two checkpoints, signed notes, of one size with two roots. Throws what `verifyEvidence` throws where they are none. */
@@ -114,6 +121,11 @@ export function brokenRule(breach: Breach, proofs: readonly (readonly Uint8Array
   return checked({ kind: 'broken-rule', rule: breach.rule, leaves, operations: breach.operations, checkpoints: [checkpoint] }, keys)
 }
 
+/** Evidence of a leaf of the map's log that is wrong. Throws what `verifyEvidence` throws where it shows nothing. */
+export function wrongMap(fault: MapFault, leaves: WrongMap['leaves'], tree: WrongMap['tree'], notes: readonly string[], keys: readonly VerifierKey[]): WrongMap {
+  return checked({ kind: 'wrong-map', fault, leaves, tree, checkpoints: notes }, keys)
+}
+
 /** The text of evidence. Throws MALFORMED_EVIDENCE where it would not be read back. spec/evidence.md#format */
 export function formatEvidence(evidence: Evidence): string {
   checkFields(evidence)
@@ -133,8 +145,9 @@ export function parseEvidence(text: string): Evidence {
   return evidence
 }
 
-/** What evidence proves, in one sentence. */
-export function describeContradiction({ evidence, origin, checkpoints, verdict }: Contradiction): string {
+/** What evidence proves, in one sentence; where a replay is missing, what it would prove. */
+export function describeContradiction({ evidence, origin, checkpoints, verdict, replay }: Contradiction): string {
+  if (evidence.kind === 'wrong-map') return describeWrongMap(evidence, checkpoints.map(({ checkpoint }) => checkpoint), replay)
   const [first, second] = checkpoints.map(({ checkpoint }) => checkpoint)
   const last = second ?? first
   assert(first !== undefined && last !== undefined, 'evidence has a checkpoint')
@@ -151,12 +164,14 @@ const ENTRY = 'entry '
 const OPERATION = 'operation '
 const ROOT = 'root '
 const BROKEN_RULE = 'broken-rule '
+const WRONG_MAP = 'wrong-map '
+const LEAF = 'leaf '
 
 // What any rule asks for at most: so many entries with their proofs, and operations.
 const SHAPES = Object.values(BREACH_SHAPES)
 const MAX_LINES = Math.max(...SHAPES.map(({ leaves }) => leaves)) * (1 + MAX_PROOF_HASHES) + Math.max(...SHAPES.map(({ most }) => most))
 
-function judge(evidence: Evidence, [first, second]: readonly OpenedCheckpoint[]): DirectoryError | null {
+function judge(evidence: Exclude<Evidence, WrongMap>, [first, second]: readonly OpenedCheckpoint[]): DirectoryError | null {
   assert(first !== undefined, 'evidence has a checkpoint')
   const { size, root } = first.checkpoint
   if (evidence.kind === 'broken-rule') {
@@ -196,6 +211,10 @@ function headOf(evidence: Evidence): string[] {
   const lines = (hashes: readonly Uint8Array[]): string[] => hashes.map((hash) => base64.encode(hash))
   if (evidence.kind === 'two-roots') return [evidence.kind]
   if (evidence.kind === 'fork') return [evidence.kind, `${ROOT}${base64.encode(evidence.root)}`, ...lines(evidence.proof)]
+  if (evidence.kind === 'wrong-map') {
+    const tree = evidence.tree === null ? [] : [`${ROOT}${base64.encode(evidence.tree.root)}`, ...lines(evidence.tree.proof)]
+    return [`${WRONG_MAP}${evidence.fault}`, ...evidence.leaves.flatMap(({ index, entry, proof }) => [`${LEAF}${index} ${base64.encode(entry)}`, ...lines(proof)]), ...tree]
+  }
   return [
     `${BROKEN_RULE}${evidence.rule}`,
     ...evidence.leaves.flatMap(({ index, entry, proof }) => [`${ENTRY}${index} ${base64.encode(entry)}`, ...lines(proof)]),
@@ -209,6 +228,8 @@ function readEvidence(kind: string, lines: readonly string[], blocks: readonly s
     const [root = '', ...proof] = lines
     return { kind, checkpoints: readTwo(blocks), root: base64.decode(root.slice(ROOT.length)), proof: proof.map((hash) => base64.decode(hash)) }
   }
+  const fault = MAP_FAULTS.find((fault) => kind === `${WRONG_MAP}${fault}`)
+  if (fault !== undefined) return readWrongMap(fault, lines, blocks)
   const rule = PROVABLE_RULES.find((rule) => kind === `${BROKEN_RULE}${rule}`)
   if (rule === undefined) throw malformed('unknown kind')
   const leaves: { index: number; entry: Uint8Array; proof: Uint8Array[] }[] = []
@@ -226,6 +247,22 @@ function readEvidence(kind: string, lines: readonly string[], blocks: readonly s
   return { kind: 'broken-rule', rule, leaves, operations, checkpoints: [readNote(blocks, 0)] }
 }
 
+function readWrongMap(fault: MapFault, lines: readonly string[], blocks: readonly string[]): WrongMap {
+  const leaves: { index: number; entry: Uint8Array; proof: Uint8Array[] }[] = []
+  let tree: { root: Uint8Array; proof: Uint8Array[] } | null = null
+  for (const line of lines) {
+    if (line.startsWith(LEAF)) {
+      const [, index = '', entry = ''] = line.split(' ', 3)
+      leaves.push({ index: parseDecimal(index), entry: base64.decode(entry), proof: [] })
+    } else if (line.startsWith(ROOT)) {
+      tree = { root: base64.decode(line.slice(ROOT.length)), proof: [] }
+    } else {
+      (tree ?? leaves.at(-1))?.proof.push(base64.decode(line))
+    }
+  }
+  return { kind: 'wrong-map', fault, leaves, tree, checkpoints: MAP_FAULT_SHAPES[fault].tree ? readTwo(blocks) : [readNote(blocks, 0)] }
+}
+
 function readTwo(blocks: readonly string[]): [string, string] {
   return [`${readNote(blocks, 0)}\n`, readNote(blocks, 2)]
 }
@@ -239,11 +276,17 @@ function checkFields(evidence: Evidence): void {
   for (const note of evidence.checkpoints) readAs('MALFORMED_EVIDENCE', () => parseCheckpoint(parseNote(note).text))
   if (evidence.kind === 'two-roots') return
   const proofs = evidence.kind === 'fork' ? [[evidence.root], evidence.proof] : evidence.leaves.map(({ proof }) => proof)
+  if (evidence.kind === 'wrong-map' && evidence.tree !== null) proofs.push([evidence.tree.root], evidence.tree.proof)
   if (proofs.some((proof) => proof.length > MAX_PROOF_HASHES || proof.some((hash) => hash.length !== HASH_BYTES))) throw malformed('hashes')
   if (evidence.kind === 'fork') return
-  const { rule, leaves, operations } = evidence
-  const shape = BREACH_SHAPES[rule]
-  if (leaves.length !== shape.leaves || operations.length < shape.fewest || operations.length > shape.most) throw malformed(`what shows "${rule}"`)
+  const { leaves } = evidence
+  if (evidence.kind === 'wrong-map') {
+    const shape = MAP_FAULT_SHAPES[evidence.fault]
+    if (leaves.length !== shape.leaves || (evidence.tree !== null) !== shape.tree || evidence.checkpoints.length !== (shape.tree ? 2 : 1)) throw malformed(`what shows "${evidence.fault}"`)
+  } else {
+    const shape = BREACH_SHAPES[evidence.rule]
+    if (leaves.length !== shape.leaves || evidence.operations.length < shape.fewest || evidence.operations.length > shape.most) throw malformed(`what shows "${evidence.rule}"`)
+  }
   for (const [i, { index, entry }] of leaves.entries()) {
     if (!Number.isSafeInteger(index) || index <= (leaves[i - 1]?.index ?? -1) || entry.length > MAX_ENTRY_BYTES) throw malformed('entries')
   }

@@ -4,11 +4,12 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { COSIGNER_FOLDER, openCosigner, RULES_NAME, type CosignerPorts } from '../../mirror/cosigner.ts'
+import { COSIGNER_FOLDER, openCosigner, type CosignerPorts } from '../../mirror/cosigner.ts'
 import { tilesOf } from '../../mirror/follow.ts'
 import { readProof } from '../../src/client/log-client.ts'
 import { verifyEvidence } from '../../src/core/evidence.ts'
 import { signCheckpoint, type Checkpoint } from '../../src/core/tlog/checkpoint.ts'
+import { RULES_NAME } from '../../src/core/tlog/cosignature.ts'
 import { formatNote, KEY_TYPES, makeSigningKey, parseNote, parseVerifierKey, verifyNote, type NoteSignature, type VerifierKey } from '../../src/core/tlog/note.ts'
 import { consistencyPlan } from '../../src/core/tlog/proof.ts'
 import { formatAddCheckpoint } from '../../src/core/tlog/witness-request.ts'
@@ -223,21 +224,21 @@ describe('the cosigner of a mirror', () => {
     const store = await storedLog(LEAVES.slice(0, 20))
     let day = 1_800_000_000_000
     const ports: CosignerPorts = {
-      dataDir, name: null, freshName: () => 'fresh.test/name', origin: LOG_KEY.name, logKeys: [LOG_KEY], tiles: tilesOf(store), clientIpHeader: null, log: () => undefined,
+      dataDir, name: null, freshName: () => 'fresh.test/name', origin: LOG_KEY.name, logKeys: [LOG_KEY], tilesOf: () => tilesOf(store), clientIpHeader: null, log: () => undefined,
       clock: { now: () => 0, timeOfDay: () => day, sleep: () => Promise.resolve() },
     }
     const [ten, twenty] = [await treeOf(10), await treeOf(20)]
     using cosigner = openCosigner(ports)
     const by = (note: string): number => parseNote(note).signatures.length
     expect(by(await cosigner.vouch(ten))).toBe(3)
-    expect(cosigner.last()).toMatchObject({ size: 10, timestamp: 1_800_000_000 })
-    expect(cosigner.faults(9)).toEqual(['this mirror has cosigned 10 entries and holds 9: its database was lost or went back, and is filled again'])
+    expect(cosigner.last(LOG_KEY.name)).toMatchObject({ size: 10, timestamp: 1_800_000_000 })
+    expect(cosigner.faults({ log: 9, map: 0 })).toEqual(['this mirror has cosigned 10 entries and holds 9: its database was lost or went back, and is filled again'])
     day -= 3_600_000
     expect(await cosigner.vouch(twenty)).toBe(twenty.note)
-    expect(cosigner.faults(20)).toEqual(['this mirror does not cosign: The clock of this witness stands before what it cosigned last'])
+    expect(cosigner.faults({ log: 20, map: 0 })).toEqual(['this mirror does not cosign stored.test/log: The clock of this witness stands before what it cosigned last'])
     day += 7_200_000
     const vouched = await cosigner.vouch(twenty)
-    expect([by(vouched), cosigner.faults(20)]).toEqual([3, []])
+    expect([by(vouched), cosigner.faults({ log: 20, map: 0 })]).toEqual([3, []])
     expect(await cosigner.vouch({ ...twenty, note: vouched }), 'within a minute the same').toBe(vouched)
     day += 61_000
     expect(await cosigner.vouch({ ...twenty, note: vouched })).not.toBe(vouched)

@@ -1,42 +1,57 @@
+// A mirror that follows the map: it derives every version itself, cosigns only what is equal, and stops at what is not, with evidence.
+
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterEach, describe, expect, it, vi } from 'vitest'
+import { openCosigner, type MirrorCosigner } from '../../mirror/cosigner.ts'
+import { EvidenceFolder } from '../../mirror/evidence-folder.ts'
+import { MapFollowing, type MapSource } from '../../mirror/follow-map.ts'
+import { tilesOf } from '../../mirror/follow.ts'
 import { NotServedError, type TileReader } from '../../src/client/tile-reader.ts'
-import { grow } from '../../src/core/growth.ts'
-import { encodeMapLeaf } from '../../src/core/map/map-leaf.ts'
+import { utf8Encode } from '../../src/core/encoding/text.ts'
+import { describeContradiction, verifyEvidence } from '../../src/core/evidence.ts'
+import { decodeMapLeaf, type MapLeaf } from '../../src/core/map/map-leaf.ts'
 import { verifyStateProof } from '../../src/core/state-proof.ts'
 import { encodeBundle } from '../../src/core/tlog/bundle.ts'
 import { signCheckpoint } from '../../src/core/tlog/checkpoint.ts'
+import { parseNote, parseVerifierKey, verifyNote } from '../../src/core/tlog/note.ts'
 import { HeldMap } from '../../src/map/held-map.ts'
 import type { Store } from '../../src/storage/store.ts'
 import { Tip } from '../../src/storage/tip.ts'
 import { systemClock } from '../../src/system.ts'
-import { followMap, type MapFollowing, type MapSource } from '../../mirror/follow-map.ts'
+import { appendMapLeaf, appendNextLeaf, publishMap } from '../support/map-leaves.ts'
 import { checkMap, MAP_KEY, mapSite, type MapSite } from '../support/map-writer.ts'
 import { person } from '../support/people.ts'
 import { appendLeaves, emptyLog, identityLeaves, LOG_KEY, publishAll } from '../support/stored-log.ts'
 
 const WAIT = { timeout: 30_000, interval: 2 }
 const resident = person('resident 0', 1)
+const KEYS = [LOG_KEY, MAP_KEY]
 
 interface MirrorSite {
   readonly store: Store
   readonly held: HeldMap
-  readonly alarms: string[]
+  readonly cosigner: MirrorCosigner | null
+  readonly said: string[]
+  readonly following: MapFollowing
   /** Takes the first entries of the log, as a mirror does that has verified them. */
   grow(size: number): Promise<void>
-  ended: unknown
   start(sources: readonly MapSource[]): void
   stop(): Promise<void>
+  /** Files that it keeps, by their names. */
+  kept(kind: 'evidence' | 'alarms'): Map<string, Uint8Array>
 }
 
 const ends: (() => Promise<void>)[] = []
 afterEach(async () => {
-  for (const end of ends.splice(0)) await end()
+  for (const end of ends.splice(0).toReversed()) await end()
 })
 
 describe('a mirror that follows the map', () => {
-  it('derives every version itself, and serves the same proofs', async () => {
+  it('derives every version itself, serves the same proofs, and cosigns the checkpoints', async () => {
     const origin = await upstream()
-    const mirror = await mirrorSite()
+    const mirror = await mirrorSite('mirror.test/map')
     mirror.start([sourceOf(origin.store)])
     for (const size of [0, 3, 8, 20]) {
       if (size > 0) await origin.grow(identityLeaves(size).slice((await origin.store.head())?.size ?? 0))
@@ -48,7 +63,10 @@ describe('a mirror that follows the map', () => {
     expect(verifyStateProof(text, resident.did, { logKeys: [LOG_KEY], mapKeys: [MAP_KEY], policy: null }).leaf.size).toBe(20)
     expect(await mirror.store.map.head()).toMatchObject({ size: 4, root: (await origin.store.map.head())?.root, guardId: 'mirror' })
     await checkMap({ store: mirror.store, recorded: [] })
-    expect(mirror.alarms).toEqual([])
+    const note = parseNote((await mirror.store.map.publication())?.note ?? '')
+    expect(verifyNote(note, mirror.cosigner?.vkeys.map(parseVerifierKey) ?? [])).toHaveLength(2)
+    expect([mirror.kept('alarms').size, mirror.kept('evidence').size, mirror.following.trouble]).toEqual([0, 0, null])
+    expect(mirror.said).toEqual([expect.stringContaining('WARNING: no --map-vkey was given') as string])
   })
 
   it('waits for the entries, and goes on after a stop where it was', async () => {
@@ -58,7 +76,7 @@ describe('a mirror that follows the map', () => {
     const mirror = await mirrorSite()
     await mirror.grow(2)
     mirror.start([sourceOf(origin.store)])
-    await vi.waitFor(async () => expect((await mirror.store.map.head())?.size).toBe(1), WAIT)
+    await vi.waitFor(() => expect(mirror.following.trouble).toBe('the newest version of the map is of 5 entries, and 2 are verified here'), WAIT)
     expect(mirror.held.shown).toBeNull()
     await mirror.stop()
     await mirror.grow(5)
@@ -69,40 +87,112 @@ describe('a mirror that follows the map', () => {
     await vi.waitFor(() => expect(mirror.held.shown?.leaf.size).toBe(5), WAIT)
   })
 
+  it('writes the rows of its newest leaf where a crash came between the two', async () => {
+    const origin = await upstream()
+    const mirror = await mirrorSite()
+    mirror.start([sourceOf(origin.store)])
+    await vi.waitFor(() => expect(mirror.held.shown?.leaf.size).toBe(0), WAIT)
+    await mirror.stop()
+    await origin.grow(identityLeaves(4))
+    await origin.shows(4)
+    await mirror.grow(4)
+    await appendMapLeaf(mirror.store, decodeMapLeaf((await origin.store.map.leaves(1, 2))[0] ?? new Uint8Array()))
+    mirror.start([sourceOf(origin.store)])
+    await vi.waitFor(() => expect(mirror.held.shown).toMatchObject({ leaves: 2, leaf: { size: 4 } }), WAIT)
+    await checkMap({ store: mirror.store, recorded: [] })
+  })
+
   it('asks the next where one has no map, or shows what was not signed', async () => {
     const origin = await upstream()
     const good = sourceOf(origin.store)
-    const none: MapSource = { url: 'none', reader: good.reader, keys: () => Promise.reject(new NotServedError('none')) }
-    const liar: MapSource = { url: 'liar', keys: good.keys, reader: { ...good.reader, checkpoint: async () => (await good.reader.checkpoint()).replace(/^1$/m, '2') } }
+    const none: MapSource = { ...good, url: 'none', keys: () => Promise.reject(new NotServedError('none')) }
+    const liar: MapSource = { ...good, url: 'liar', reader: { ...good.reader, checkpoint: async () => (await good.reader.checkpoint()).replace(/^1$/m, '2') } }
     const mirror = await mirrorSite()
     mirror.start([none, liar, good])
     await vi.waitFor(() => expect(mirror.held.shown?.leaf.size).toBe(0), WAIT)
-    expect(mirror.alarms).toEqual([])
+    expect([mirror.kept('alarms').size, mirror.following.halted]).toEqual([0, null])
   })
 
-  it.each([
-    ['of which the entries lead to another root', { mapRoot: new Uint8Array(32).fill(1) }, 'the entries lead to another root'],
-    ['of a tree that the log does not have', { root: new Uint8Array(32).fill(2) }, 'it names another tree of that size'],
-  ])('stops at a map that was signed %s, and keeps what was shown', async (_, change, words) => {
+  it('knows that a leaf which nobody has published is right, and cosigns it only then', async () => {
     const origin = await upstream()
     await origin.grow(identityLeaves(4))
     await origin.shows(4)
     await origin.stop()
-    const head = await origin.store.head()
-    const map = await origin.store.map.head()
-    if (head === null || map === null) throw new Error('there is a log')
-    await origin.grow(identityLeaves(6).slice(4))
-    const after = await origin.store.head()
-    const bytes = encodeMapLeaf({ mapRoot: new Uint8Array(32), size: 6, root: after?.root ?? new Uint8Array(32), ...change })
-    const grown = grow(map.edge, [bytes])
-    await origin.store.map.append({ from: map, to: { size: grown.edge.size, root: grown.root, edge: grown.edge }, leaf: bytes, tiles: grown.tiles })
-    await origin.store.map.publish({ size: grown.edge.size, root: grown.root, note: signCheckpoint({ origin: MAP_KEY.name, size: grown.edge.size, root: grown.root }, [MAP_KEY]), publishedAt: 0 })
     const mirror = await mirrorSite()
-    await mirror.grow(6)
+    await mirror.grow(4)
     mirror.start([sourceOf(origin.store)])
-    await vi.waitFor(() => expect(String(mirror.ended)).toContain(words), WAIT)
-    expect(mirror.alarms.length).toBe(1)
-    expect((await mirror.store.map.head())?.size).toBe(map.size)
+    await vi.waitFor(() => expect(mirror.held.shown?.leaves).toBe(2), WAIT)
+    await origin.grow(identityLeaves(7).slice(4))
+    const next = await appendNextLeaf(origin.store)
+    const reaches = (ms: number): Promise<boolean> => mirror.following.reaches(next, AbortSignal.timeout(ms))
+    expect(await reaches(200), 'its entries are not here').toBe(false)
+    await mirror.grow(7)
+    expect(await reaches(30_000)).toBe(true)
+    expect(await reaches(30_000), 'again, without asking').toBe(true)
+    expect((await mirror.store.map.head())?.size, 'nothing is taken before it is published').toBe(2)
+    const other = { origin: MAP_KEY.name, size: 3, root: new Uint8Array(32).fill(7) }
+    expect(await mirror.following.reaches({ checkpoint: other, note: signCheckpoint(other, [MAP_KEY]) }, AbortSignal.timeout(200)), 'leaves that nobody shows').toBe(false)
+    const same = (await mirror.store.map.head()) ?? { size: 0, root: new Uint8Array() }
+    const again = { origin: MAP_KEY.name, size: same.size, root: same.root }
+    expect(await mirror.following.reaches({ checkpoint: again, note: signCheckpoint(again, [MAP_KEY]) }, AbortSignal.timeout(30_000))).toBe(true)
+    await publishMap(origin.store, next)
+    await vi.waitFor(() => expect(mirror.held.shown).toMatchObject({ leaves: 3, leaf: { size: 7 } }), WAIT)
+    await checkMap({ store: mirror.store, recorded: [] })
+    expect(mirror.following.halted).toBeNull()
+  })
+
+  it.each<[string, string, string, Partial<MapLeaf> | Uint8Array]>([
+    ['of which the entries lead to another root', 'root', 'lead to another root', { mapRoot: new Uint8Array(32).fill(1) }],
+    ['of a tree that the log does not have', 'tree', 'names another tree of that size', { root: new Uint8Array(32).fill(2) }],
+    ['that goes back', 'order', 'comes after one of 4', { size: 3 }],
+    ['that is none', 'leaf', 'is no version of a map', utf8Encode('no leaf\n')],
+  ])('stops at a leaf %s, published or only to be cosigned, keeps what was shown and writes evidence', async (_, fault, words, change) => {
+    for (const published of [true, false]) {
+      const origin = await upstream()
+      await origin.grow(identityLeaves(4))
+      await origin.shows(4)
+      await origin.stop()
+      const mirror = await mirrorSite()
+      await mirror.grow(4)
+      mirror.start([sourceOf(origin.store)])
+      await vi.waitFor(() => expect(mirror.held.shown?.leaf.size).toBe(4), WAIT)
+      const map = await origin.store.map.head()
+      await origin.grow(identityLeaves(6).slice(4))
+      await mirror.grow(6)
+      const next = await appendNextLeaf(origin.store, change)
+      if (published) await publishMap(origin.store, next)
+      else expect(await mirror.following.reaches(next, AbortSignal.timeout(30_000))).toBe(false)
+      await vi.waitFor(() => expect(mirror.following.halted).toContain(words), WAIT)
+      expect((await mirror.store.map.head())?.size).toBe(map?.size)
+      expect(mirror.held.shown?.leaf.size).toBe(4)
+      expect(mirror.kept('alarms').size).toBe(0)
+      const found = verifyEvidence(mirror.kept('evidence').get(`wrong-map-${fault}-${map?.size}.evidence`) ?? new Uint8Array(), KEYS)
+      expect(found.evidence).toMatchObject({ kind: 'wrong-map', fault })
+      expect(found.replay !== null, 'what only a replay shows').toBe(fault === 'root')
+      expect(describeContradiction(found)).toContain(`leaf ${map?.size}`)
+      await mirror.stop()
+    }
+  })
+
+  it('stops where the log of the map contradicts itself, for ever', async () => {
+    const origin = await upstream()
+    await origin.grow(identityLeaves(4))
+    await origin.shows(4)
+    const mirror = await mirrorSite()
+    await mirror.grow(4)
+    mirror.start([sourceOf(origin.store)])
+    await vi.waitFor(() => expect(mirror.held.shown?.leaf.size).toBe(4), WAIT)
+    const other = signCheckpoint({ origin: MAP_KEY.name, size: 2, root: new Uint8Array(32).fill(5) }, [MAP_KEY])
+    const honest = sourceOf(origin.store)
+    const forked: MapSource = { ...honest, reader: { ...honest.reader, checkpoint: () => Promise.resolve(other) } }
+    await mirror.stop()
+    mirror.start([forked])
+    await vi.waitFor(() => expect(mirror.following.halted).toContain('contradicts the 2 leaves held here'), WAIT)
+    const [file] = mirror.kept('evidence').values()
+    expect(verifyEvidence(file ?? new Uint8Array(), [MAP_KEY])).toMatchObject({ evidence: { kind: 'two-roots' }, origin: MAP_KEY.name })
+    await mirror.stop()
+    mirror.start([honest])
+    await vi.waitFor(() => expect(mirror.following.halted).toContain('signed two trees of 2 entries'), WAIT)
   })
 })
 
@@ -118,17 +208,36 @@ async function upstream(): Promise<MapSite> {
   return site
 }
 
-async function mirrorSite(): Promise<MirrorSite> {
+async function mirrorSite(name: string | null = null): Promise<MirrorSite> {
   const store = await emptyLog()
   await publishAll(store)
   const tip = new Tip()
+  const dataDir = mkdtempSync(join(tmpdir(), 'stele-map-mirror-'))
+  const folder = new EvidenceFolder(dataDir, LOG_KEY.name, () => systemClock.timeOfDay())
+  const cosigner = name === null ? null : openCosigner({
+    dataDir, name, freshName: () => '', origin: LOG_KEY.name, logKeys: [LOG_KEY], tilesOf: (origin) => tilesOf(origin === LOG_KEY.name ? store : store.map),
+    clock: systemClock, clientIpHeader: null, log: () => undefined,
+  })
   let held = 0
+  let following: MapFollowing | null = null
   let stop: () => Promise<void> = () => Promise.resolve()
+  const begin = (sources: readonly MapSource[], signal: AbortSignal): MapFollowing =>
+    new MapFollowing(
+      {
+        store, tip, held: site.held, origin: LOG_KEY.name, guardId: 'mirror', keys: null, logKeys: () => [LOG_KEY], sources: () => sources, folder, cosigner,
+        clock: { ...systemClock, sleep: (_ms, signal) => systemClock.sleep(20, signal) }, log: () => undefined, say: (words) => void site.said.push(words),
+      },
+      signal,
+    )
   const site: MirrorSite = {
     store,
     held: new HeldMap(store, systemClock),
-    alarms: [],
-    ended: null,
+    cosigner,
+    said: [],
+    get following() {
+      if (following === null) throw new Error('it has not begun')
+      return following
+    },
     async grow(size) {
       await appendLeaves(store, identityLeaves(size).slice(held, size))
       held = size
@@ -137,20 +246,30 @@ async function mirrorSite(): Promise<MirrorSite> {
     },
     start(sources) {
       const aborting = new AbortController()
-      const following: MapFollowing = {
-        store, tip, held: site.held, origin: LOG_KEY.name, guardId: 'mirror', sources: () => sources,
-        keepAlarm: (words) => `alarm ${site.alarms.push(words)}`, clock: { ...systemClock, sleep: (_ms, signal) => systemClock.sleep(5, signal) }, log: () => undefined,
-      }
-      const running = followMap(following, aborting.signal).catch((error: unknown) => (site.ended = error))
+      following = begin(sources, aborting.signal)
+      const running = following.run()
       stop = async () => {
         aborting.abort()
         await running
       }
     },
     stop: () => stop(),
+    kept: (kind) => new Map(namesIn(join(dataDir, kind)).map((name) => [name, Uint8Array.from(readFileSync(join(dataDir, kind, name)))])),
   }
-  ends.push(() => stop())
+  ends.push(async () => {
+    await stop()
+    cosigner?.[Symbol.dispose]()
+    rmSync(dataDir, { recursive: true })
+  })
   return site
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder)
+  } catch {
+    return []
+  }
 }
 
 function sourceOf({ map }: Store): MapSource {
@@ -159,5 +278,15 @@ function sourceOf({ map }: Store): MapSource {
     tile: async (tile) => ((await map.tiles([tile]))[0] ?? new Uint8Array()).subarray(0, tile.width * 32),
     bundle: async (index, width) => encodeBundle(await map.leaves(index * 256, index * 256 + width)),
   }
-  return { url: 'upstream', reader, keys: () => Promise.resolve([MAP_KEY]) }
+  return {
+    url: 'upstream',
+    reader,
+    keys: () => Promise.resolve([MAP_KEY]),
+    async next() {
+      const size = (await map.publication())?.size ?? 0
+      const [leaf] = await map.leaves(size, size + 1)
+      if (leaf === undefined) throw new NotServedError('none')
+      return leaf
+    },
+  }
 }

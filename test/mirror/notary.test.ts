@@ -6,8 +6,10 @@ import { decodeEntry } from '../../src/core/entry.ts'
 import { renderJson } from '../../src/core/encoding/json.ts'
 import type { Operation } from '../../src/core/plc/operation.ts'
 import type { LedgerRecord } from '../../src/core/plc/records.ts'
+import { verifyStateProof } from '../../src/core/state-proof.ts'
+import { parseVerifierKey } from '../../src/core/tlog/note.ts'
 import { MIRROR_LIMITS } from '../../mirror/limits.ts'
-import { until } from '../support/mirror.ts'
+import { openMirror, until } from '../support/mirror.ts'
 import { openNotary, type TestNotary } from '../support/notary.ts'
 import { person } from '../support/people.ts'
 import { openPlain, SHOWN_MS, type PlainDirectory } from '../support/plain-upstream.ts'
@@ -347,6 +349,18 @@ describe.concurrent('what an upstream shows and should not', () => {
     const { ours, theirs } = JSON.parse((await notary.get(`/log/divergent/${alice.did}`)).text) as { ours: unknown[]; theirs: string }
     expect([ours.length, (JSON.parse(theirs) as unknown[]).length]).toEqual([2, 5])
     await notary.check()
+    // What the operator has looked at stays in the lists, and is no fault any more.
+    await divergence(notary, bob.did, true)
+    await notary.stop()
+    const { ahead } = notary.clock
+    await using again = await openNotary(upstream, { acknowledged: Date.now() + ahead + 1_000 }, notary)
+    again.clock.ahead = ahead + 2_000
+    let health = await again.health()
+    await until(async () => (health = await again.health()).status === 200, () => `all is well: ${JSON.stringify(health)}`)
+    expect(await again.health()).toMatchObject({ status: 200, refused: 4, divergent: 2 })
+    expect((await again.list('/log/refused')).length).toBe(4)
+    upstream.show(alice.did, bob.update(alice.genesis, { handle: 'forged-again' }))
+    await until(async () => (await again.health()).status === 503, () => 'what is new is a fault')
   })
 
   it('is set aside where it cannot be encoded or read, whole or its beginning, once', async () => {
@@ -508,5 +522,35 @@ describe.concurrent('an operation that vanishes from the upstream', () => {
       return upstream.asked.filter((path) => path.endsWith('/log/audit')).length > 1
     }, () => 'it was asked for twice')
     expect(await notary.list('/log/divergent')).toEqual([])
+  })
+})
+
+describe('the map of a notary', () => {
+  it('is derived, signed and served, and a replica of the notary derives the same', async () => {
+    await using upstream = await openPlain()
+    const alice = person('mapped')
+    upstream.show(alice.did, alice.genesis)
+    showResidents(upstream, 0, 4)
+    await using notary = await openNotary(upstream, { mapIntervalMs: 10 })
+    await notary.reaches(5)
+    await using mirror = await openMirror([notary], { vkeys: null })
+    upstream.show(alice.did, alice.update(alice.genesis))
+    await notary.reaches(6)
+    const keysAt = async (path: string) => (await notary.get(path)).text.trimEnd().split('\n').map(parseVerifierKey)
+    const trust = { logKeys: await keysAt('/log/vkey'), mapKeys: await keysAt('/map/vkey'), policy: null }
+    for (const server of [notary, mirror]) {
+      let proof = { status: 0, text: '' }
+      await until(async () => (proof = await server.get(`/${alice.did}/state-proof`)).status === 200 && verifyStateProof(proof.text, alice.did, trust).leaf.size === 6, () => `the newest state is proved: ${proof.text.slice(0, 200)}`)
+      expect(verifyStateProof(proof.text, alice.did, trust).state?.entries).toBe(2)
+    }
+    const health = JSON.parse((await mirror.get('/_health')).text) as { map: unknown }
+    expect(health.map).toMatchObject({ size: 6, fault: null })
+  })
+
+  it('is not there where it is told so', async () => {
+    await using upstream = await openPlain()
+    await using notary = await openNotary(upstream, { map: false })
+    expect([(await notary.get('/map/vkey')).status, (await notary.get(`/${person('nobody').did}/state-proof`)).status]).toEqual([404, 503])
+    expect((await notary.health()).status).toBe(200)
   })
 })

@@ -1,7 +1,14 @@
 // A mirror of an honest log: all of it, checked, and the same bytes; whatever the network does.
 
+import { setImmediate } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
-import { LOG_KEY, identityLeaves } from '../support/stored-log.ts'
+import { Replica } from '../../mirror/replica.ts'
+import { encodeEntry } from '../../src/core/entry.ts'
+import { findSigner } from '../../src/core/plc/signature.ts'
+import type { Store } from '../../src/storage/store.ts'
+import { Tip } from '../../src/storage/tip.ts'
+import { person } from '../support/people.ts'
+import { FIRST_MS, LOG_KEY, emptyLog, identityLeaves } from '../support/stored-log.ts'
 import { checkLog } from '../support/check-log.ts'
 import { openMirror, until, type TestMirror } from '../support/mirror.ts'
 import { openFront, serveLog } from '../support/upstream.ts'
@@ -127,5 +134,62 @@ describe('a mirror of an honest log', () => {
     await second.reaches(310)
     await expectSame(second, upstream)
     await checkLog(second.store, [LOG_KEY])
+  })
+})
+
+describe('a replica', () => {
+  // Two identities, each operation upon the one before it: an update, a tombstone that is undone, and one entry that nobody signed.
+  const [a, b] = [person('interleaved a'), person('interleaved b')]
+  const updates = [a.genesis]
+  for (let i = 0; i < 6; i++) updates.push(a.update(updates[i] ?? a.genesis, { key: 1, handle: `h${i}` }))
+  const ended = b.tombstone(b.genesis, { key: 2 })
+  const undone = b.update(b.genesis, { key: 0, handle: 'back' })
+  const of = [[a, updates[0]], [b, b.genesis], [a, updates[1]], [b, ended], [a, updates[2]], [a, updates[4]], [b, undone], [a, updates[3]], [a, updates[4]], [b, b.update(undone, { handle: 'on' })]] as const
+  const leaves = of.flatMap(([{ did }, operation], i) => (operation === undefined ? [] : [encodeEntry({ did, createdAt: FIRST_MS + i * 1_000, operation, source: null })]))
+
+  async function replicaOf(store: Store): Promise<Replica> {
+    const head = await store.head()
+    if (head === null) throw new Error('there is a log')
+    const verify = async (questions: readonly (Parameters<typeof findSigner>[0] | null)[]): Promise<(ReturnType<typeof findSigner> | undefined)[]> => {
+      for (let i = 0; i < 5; i++) await setImmediate() // others go on meanwhile, as with threads
+      return questions.map((question) => (question === null ? undefined : findSigner(question)))
+    }
+    return new Replica({ store, tip: new Tip({ durable: 0, published: 0 }), verify, appended: () => undefined, rejected: () => undefined, now: () => FIRST_MS }, head)
+  }
+  const runsOf = (count: number): Uint8Array[][] => Array.from({ length: Math.ceil(leaves.length / count) }, (_, i) => leaves.slice(i * count, (i + 1) * count))
+
+  it('comes to the same whatever runs the entries come in, though the next ones are judged before those are written', async () => {
+    const whole = await emptyLog()
+    await (await replicaOf(whole)).append([leaves])
+    const rows = await whole.entries(0, leaves.length)
+    expect(rows.map(({ rejected }) => rejected)).toEqual([null, null, null, null, null, 'MISORDERED', null, null, null, null])
+    expect(rows.flatMap(({ index, nullified }) => (nullified ? [index] : []))).toEqual([3])
+    for (const count of [1, 2, 3, 4, 7]) {
+      const store = await emptyLog()
+      const replica = await replicaOf(store)
+      await replica.append(runsOf(count))
+      expect(await store.entries(0, leaves.length), `runs of ${count}`).toEqual(rows)
+      expect(replica.head).toEqual(await whole.head())
+    }
+  })
+
+  it('writes what came before the runs fail, and nothing after a write that fails', async () => {
+    const store = await emptyLog()
+    const replica = await replicaOf(store)
+    const failing = function* (): Generator<readonly Uint8Array[]> {
+      yield* runsOf(1).slice(0, 5)
+      throw new Error('no more')
+    }
+    await expect(replica.append(failing())).rejects.toThrow('no more')
+    expect(replica.head.size).toBe(5)
+
+    let writes = 0
+    const broken: Store = { ...store, underHead: (work) => (++writes === 2 ? Promise.reject(new Error('the disk is full')) : store.underHead(work)) }
+    const other = await replicaOf(broken)
+    await expect(other.append(runsOf(1).slice(5))).rejects.toThrow('the disk is full')
+    expect(writes).toBe(2)
+    expect((await other.refresh()).size).toBe(6)
+    await other.append(runsOf(1).slice(6))
+    expect((await store.entries(0, leaves.length)).map(({ index }) => index)).toEqual(leaves.map((_, i) => i))
   })
 })
