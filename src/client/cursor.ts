@@ -4,6 +4,7 @@ import { base64 } from '../core/encoding/text.ts'
 import { openByAnyKey } from '../core/tlog/checkpoint.ts'
 import { EMPTY_ROOT, HASH_BYTES } from '../core/tlog/hash.ts'
 import { formatVerifierKey, parseVerifierKey, type VerifierKey } from '../core/tlog/note.ts'
+import type { WebStorage } from './checkpoint-store.ts'
 import { parseJson } from './json.ts'
 import type { StreamFilter } from './stream-client.ts'
 
@@ -43,6 +44,15 @@ export function memoryCursor(cursor: string | null = null): CursorStore {
       cursor = next
       return Promise.resolve()
     },
+  }
+}
+
+/** A cursor in `localStorage` or anything like it, under one key that begins with `name`. */
+export function webStorageCursor(storage: Pick<WebStorage, 'getItem' | 'setItem'>, name: string): CursorStore {
+  const key = `${name} cursor`
+  return {
+    read: () => Promise.resolve(storage.getItem(key)),
+    write: (cursor) => Promise.resolve(storage.setItem(key, cursor)),
   }
 }
 

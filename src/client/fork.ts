@@ -2,12 +2,15 @@
 
 import { bytesEqual } from '../core/encoding/text.ts'
 import { assert, DirectoryError } from '../core/errors.ts'
-import { brokenRule, fork, twoRoots, type BrokenRule, type Fork, type TwoRoots } from '../core/evidence.ts'
+import { brokenRule, fork, twoRoots, wrongMap, type BrokenRule, type Fork, type TwoRoots } from '../core/evidence.ts'
+import type { WrongMap } from '../core/evidence-map.ts'
 import { findBreach, type PlacedLeaf } from '../core/evidence-rules.ts'
+import { decodeMapLeaf } from '../core/map/map-leaf.ts'
 import { openCheckpoint } from '../core/tlog/checkpoint.ts'
 import { leafHash } from '../core/tlog/hash.ts'
 import type { VerifierKey } from '../core/tlog/note.ts'
 import { consistencyPlan, verifyConsistency } from '../core/tlog/proof.ts'
+import type { WrongVersion } from './check-map.ts'
 import { proveInclusion, readProof, readRoot } from './log-client.ts'
 import type { TileReader } from './tile-reader.ts'
 
@@ -45,4 +48,24 @@ export async function findBrokenRule(
   const proofs: (readonly Uint8Array[])[] = []
   for (const { index, entry } of breach.leaves) proofs.push(await proveInclusion(reader, checkpoint, index, leafHash(entry)))
   return brokenRule(breach, proofs, note, logKeys)
+}
+
+/** One log, as it is served: its tiles, a checkpoint of it, a signed note, and its keys. */
+export interface ServedTree {
+  readonly reader: Pick<TileReader, 'tile'>
+  readonly note: string
+  readonly keys: readonly VerifierKey[]
+}
+
+/** Evidence that a version of a map is wrong; null where what it would be held against is not at hand. Throws as `findFork`. */
+export async function findWrongMap(map: ServedTree, log: ServedTree, { fault, leaf, before }: WrongVersion): Promise<WrongMap | null> {
+  const { checkpoint } = openCheckpoint(map.note, map.keys)
+  if (fault === 'order' && before === null) return null
+  const leaves: WrongMap['leaves'][number][] = []
+  for (const { index, entry } of fault === 'order' && before !== null ? [before, leaf] : [leaf]) leaves.push({ index, entry, proof: await proveInclusion(map.reader, checkpoint, index, leafHash(entry)) })
+  if (fault === 'leaf' || fault === 'order') return wrongMap(fault, leaves, null, [map.note], map.keys)
+  const own = openCheckpoint(log.note, log.keys).checkpoint
+  const { size } = decodeMapLeaf(leaf.entry)
+  const tree = { root: await readRoot(log.reader, size, own.size), proof: await readProof(log.reader, consistencyPlan(size, own.size), own.size) }
+  return wrongMap(fault, leaves, tree, [map.note, log.note], [...map.keys, ...log.keys])
 }

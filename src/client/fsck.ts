@@ -77,8 +77,8 @@ async function findEvidence(
   return found
 }
 
-// What does not hold, or is not served, proves nothing.
-async function orNothing<T>(work: Promise<T>): Promise<T | null> {
+/** What a search for evidence comes to; null where what it stands on does not hold, or is not served: that proves nothing. */
+export async function orNothing<T>(work: Promise<T>): Promise<T | null> {
   try {
     return await work
   } catch (error) {

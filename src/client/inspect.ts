@@ -1,22 +1,28 @@
 // An auditor's look at a log: fsck, what its witnesses signed, and what they hold, from where the last look ended. docs/following.md#audit
 
-import { base64, bytesEqual, hex, utf8Encode } from '../core/encoding/text.ts'
+import { base64, bytesEqual } from '../core/encoding/text.ts'
 import { encodeEntry, type Entry } from '../core/entry.ts'
-import { DirectoryError } from '../core/errors.ts'
+import { DirectoryError, verdictOf } from '../core/errors.ts'
 import type { Evidence } from '../core/evidence.ts'
+import type { Sha256 } from '../core/map/hash.ts'
 import type { EntryRow, ReplayState } from '../core/replay.ts'
 import { openCheckpoint, type Checkpoint } from '../core/tlog/checkpoint.ts'
 import { decodeEdge, edgeRoot, encodeEdge } from '../core/tlog/edge.ts'
-import { formatVerifierKey, MAX_NOTE_LENGTH, parseNote, parseVerifierKey, verifyNote, type VerifierKey } from '../core/tlog/note.ts'
-import { openUnderPolicy, witnessesOf, type Policy, type PolicyWitness } from '../core/tlog/policy.ts'
+import type { KeyStatement } from '../core/tlog/key-statement.ts'
+import { formatVerifierKey, parseNote, parseVerifierKey, verifyNote, type VerifierKey } from '../core/tlog/note.ts'
+import { openUnderPolicy, witnessesOf, type Policy } from '../core/tlog/policy.ts'
+import { mapStartFields, openMapCheck, wentBack, readMapStart, type MapCheckStart, type MapReport } from './check-map.ts'
 import { answerAll, type CheckStart, type Problem } from './check-tree.ts'
 import { CursorError } from './cursor.ts'
-import { findFork } from './fork.ts'
-import { fsck, type FsckOptions, type FsckReport } from './fsck.ts'
+import { findFork, findWrongMap, type ServedTree } from './fork.ts'
+import { fsck, orNothing, type FsckOptions, type FsckReport } from './fsck.ts'
 import { readChainBefore, type ReadHistory } from './judge.ts'
 import { parseJson } from './json.ts'
-import { request, ServerError, sleep, UnreachableError, type RequestOptions } from './request.ts'
+import { MismatchError } from './mismatch.ts'
+import { openProvenTree, type ProvenTree } from './proven-tree.ts'
+import { ServerError, sleep, type RequestOptions } from './request.ts'
 import { NotServedError, type TileReader } from './tile-reader.ts'
+import { readHeld, type Held } from './witness-held.ts'
 
 /** Where an audit ended. */
 export interface AuditState {
@@ -24,6 +30,8 @@ export interface AuditState {
   /** The checkpoint of that tree, as it was signed. */
   readonly note: string
   readonly keys: readonly VerifierKey[]
+  /** Of the map's log; null where there was none. */
+  readonly map: (MapCheckStart & { readonly keys: readonly VerifierKey[] }) | null
 }
 
 /** What is given to an audit. */
@@ -37,7 +45,22 @@ export interface InspectOptions extends Pick<FsckOptions, 'verifyAnswers' | 'onP
   readonly since: AuditState | null
   /** What the server has of identities that changed before `since`. */
   readonly history: ReadHistory
+  /** What the log says of its keys, to whoever knows some: a log that has changed its key is followed. Default: it is held to the keys that are known. */
+  readonly readStatement?: (known: readonly VerifierKey[]) => Promise<KeyStatement>
+  /** The log's map; null, the default, for none. */
+  readonly map?: AuditedMap | null
+  /** Whether the whole log is read although there is `since`, and the map derived from it. Default: where there is no `since`. */
+  readonly whole?: boolean
   readonly request?: RequestOptions
+}
+
+/** A map to audit. */
+export interface AuditedMap {
+  /** Of the map's log. */
+  readonly reader: TileReader
+  readonly keys: readonly VerifierKey[]
+  /** Default: the portable one. */
+  readonly sha256?: Sha256
 }
 
 /** What a witness of the policy holds of the log. */
@@ -55,9 +78,18 @@ export interface WitnessFinding {
   readonly words: string
 }
 
+/** What was found of a log's map. Its problems and contradictions are with those of the log. */
+export interface MapInspection extends Pick<Inspection, 'quorum' | 'witnesses'> {
+  readonly report: MapReport
+}
+
 /** What an audit found. */
 export interface Inspection {
   readonly report: FsckReport
+  /** null where there is no map. */
+  readonly map: MapInspection | null
+  /** Keys that were learned of the log itself. */
+  readonly learned: readonly VerifierKey[]
   /** Entries before the first that was read. */
   readonly from: number
   /** All of the report's, and those of checkpoints and cosignatures. */
@@ -65,7 +97,7 @@ export interface Inspection {
   /** Whether the quorum of the policy is met; null without one. */
   readonly quorum: boolean | null
   readonly witnesses: readonly WitnessFinding[]
-  /** That the log contradicted itself. */
+  /** That the log, or that of its map, contradicted itself, or that a version of the map is wrong. */
   readonly contradictions: readonly Evidence[]
   /** That an entry breaks a rule. */
   readonly brokenRules: readonly Evidence[]
@@ -76,95 +108,144 @@ export interface Inspection {
 /** How often the log is asked again where a witness is ahead of it: it may be about to publish. */
 const AHEAD = { times: 5, waitMs: 1_000 }
 
-/** Audits the log behind `reader`. What throws is an incident of the reader, or CursorError: nothing is found then. */
+/** Audits the log behind `reader`, and its map. What throws is an incident of the reader, or CursorError: nothing is found then. */
 export async function inspectLog(reader: TileReader, options: InspectOptions): Promise<Inspection> {
-  const { keys, policy, notBefore, since, history, verifyAnswers = answerAll } = options
-  const origin = keys[0]?.name ?? ''
-  // First what witnesses hold, and then the log, which must not be behind them.
-  const held = await Promise.all((policy?.witnesses ?? []).map((witness) => readHeld(witness, origin, keys, options.request ?? {})))
-  await untilReached(reader, keys, Math.max(0, ...held.map(({ checkpoint }) => checkpoint?.size ?? 0)), options.signal)
-  const start = since === null ? {} : { start: startOf(since, history, verifyAnswers), kept: [{ note: since.note, where: 'the checkpoint of the last audit' }] }
-  const report = await fsck(reader, keys, { ...pick(options), verifyAnswers, ...start })
+  const { policy, notBefore, since, history, verifyAnswers = answerAll, map = null, signal } = options
+  const learned = await learnKeys(reader, options)
+  const keys = [...options.keys, ...learned]
+  const whole = since === null || options.whole === true
+  // First what witnesses hold, and then the log, which must not be behind them; first the map, and then the log that it is of.
+  const heldOfMap = map === null ? [] : await heldBy(map.reader, map.keys, options)
+  const held = await heldBy(reader, keys, options)
+  const check = map === null ? null : await openMapCheck(map.reader, { ...map, start: whole ? null : since.map, derive: whole, ...(signal === undefined ? {} : { signal }) })
+  const start = since === null ? {} : { ...(whole ? {} : { start: startOf(since, history, verifyAnswers) }), kept: [{ note: since.note, where: 'the checkpoint of the last audit' }] }
+  const report = await fsck(reader, keys, { ...pick(options), verifyAnswers, ...start, ...(check === null || !whole ? {} : { onReplayed: (replayed) => check.replayed(replayed) }) })
   const problems = [...report.problems]
+  const contradictions = report.evidence.filter(({ kind }) => kind !== 'broken-rule')
   const { checkpoint, note } = report
   const size = checkpoint?.size ?? 0
   if (since !== null && size < since.state.edge.size) {
     problems.push({ kind: 'checkpoint', where: 'checkpoint', words: `it is of ${size} entries, and one of ${since.state.edge.size} was audited before: what is shown is old, or entries were taken back` })
   }
-  const cosigned = cosignaturesOf(note, policy, notBefore)
-  problems.push(...cosigned.problems)
-  const contradictions = report.evidence.filter(({ kind }) => kind !== 'broken-rule')
+  const seen = await compareHeld(reader, keys, checkpoint, note, held, policy, notBefore, '')
+  let mapSeen: Seen | null = null
+  let mapReport: MapReport | null = null
+  if (map !== null && (check !== null || since?.map !== null)) {
+    mapReport = check === null ? UNSHOWN : await check.finish(whole ? null : await treeOf(reader, report), report.problems.some(({ kind }) => kind === 'withheld'))
+    mapSeen = await compareHeld(map.reader, map.keys, mapReport.checkpoint, mapReport.note, heldOfMap, policy, notBefore, ' of the map')
+    problems.push(...mapReport.problems)
+    const before = whole ? (since?.map?.edge.size ?? 0) : 0
+    if (mapReport.checkpoint !== null && mapReport.checkpoint.size < before) problems.push({ kind: 'checkpoint', where: 'map/checkpoint', words: wentBack(mapReport.checkpoint.size, before) })
+    contradictions.push(...(await mapEvidence(map, mapReport, { reader, note, keys }, since)))
+  }
+  for (const one of mapSeen === null ? [seen] : [seen, mapSeen]) {
+    problems.push(...one.problems)
+    contradictions.push(...one.contradictions)
+  }
+  const clean = problems.length === 0 && contradictions.length === 0 && checkpoint !== null
+  const mapNext = mapReport?.next ?? null
+  return {
+    report,
+    map: mapReport === null || mapSeen === null ? null : { report: mapReport, quorum: mapSeen.quorum, witnesses: mapSeen.witnesses },
+    learned,
+    from: whole ? 0 : since.state.edge.size,
+    problems,
+    quorum: seen.quorum,
+    witnesses: seen.witnesses,
+    contradictions,
+    brokenRules: report.evidence.filter(({ kind }) => kind === 'broken-rule'),
+    next: clean ? { state: report.state, note, keys, map: mapNext === null || map === null ? null : { ...mapNext, keys: map.keys } } : null,
+  }
+}
+
+const UNSHOWN: MapReport = {
+  checkpoint: null, note: '', from: 0, versions: 0, derived: false, wrong: null, next: null,
+  problems: [{ kind: 'checkpoint', where: 'map/checkpoint', words: 'it is missing, and the map was audited before' }],
+}
+
+// Keys of the log that none of its known ones is any more, as one of them has signed. spec/log.md#key-statements
+async function learnKeys(reader: TileReader, { keys, readStatement }: InspectOptions): Promise<readonly VerifierKey[]> {
+  if (readStatement === undefined) return []
+  const note = await reader.checkpoint()
+  if (verdictOf(() => openCheckpoint(note, keys)).verdict?.code !== 'UNTRUSTED_NOTE') return []
+  const known = new Set(keys.map(formatVerifierKey))
+  const { signing } = await readStatement(keys).catch((error: unknown) => {
+    // What is wrong with the checkpoint is fsck's to tell.
+    if (error instanceof DirectoryError || error instanceof ServerError) return { signing: [] }
+    throw error
+  })
+  return signing.filter((key) => !known.has(formatVerifierKey(key)))
+}
+
+async function heldBy(reader: TileReader, keys: readonly VerifierKey[], { policy, request = {}, signal }: InspectOptions): Promise<readonly Held[]> {
+  const held = await Promise.all((policy?.witnesses ?? []).map((witness) => readHeld(witness, keys[0]?.name ?? '', keys, request)))
+  await untilReached(reader, keys, Math.max(0, ...held.map(({ checkpoint }) => checkpoint?.size ?? 0)), signal)
+  return held
+}
+
+interface Seen extends Pick<Inspection, 'quorum' | 'witnesses' | 'problems' | 'contradictions'> {}
+
+// What witnesses hold of a log, against what it shows.
+async function compareHeld(reader: TileReader, keys: readonly VerifierKey[], checkpoint: Checkpoint | null, note: string, held: readonly Held[], policy: Policy | null, notBefore: number, of: string): Promise<Seen> {
+  const logs = keys.map((key) => ({ key, vkey: formatVerifierKey(key), url: null }))
+  const cosigned = cosignaturesOf(note, policy === null ? null : { ...policy, logs }, notBefore, of)
+  const problems = [...cosigned.problems]
+  const contradictions: Evidence[] = []
   const witnesses: WitnessFinding[] = []
   for (const one of held) {
     const finding = checkpoint === null ? unproven(one, 'the log shows no checkpoint') : await compare(reader, one, checkpoint, note, keys)
     if (finding.evidence !== null) contradictions.push(finding.evidence)
-    if (finding.standing === 'contradicts' || finding.standing === 'unproven') problems.push({ kind: 'checkpoint', where: `the checkpoint that witness ${one.witness.name} holds`, words: finding.words })
+    if (finding.standing === 'contradicts' || finding.standing === 'unproven') problems.push({ kind: 'checkpoint', where: `the checkpoint${of} that witness ${one.witness.name} holds`, words: finding.words })
     const cosignedAt = cosigned.times.get(one.witness.name) ?? null
     witnesses.push({ name: one.witness.name, standing: finding.standing, size: one.checkpoint?.size ?? null, cosignedAt, words: finding.words })
   }
-  const whole = problems.length === 0 && contradictions.length === 0 && checkpoint !== null
-  return {
-    report,
-    from: since?.state.edge.size ?? 0,
-    problems,
-    quorum: cosigned.quorum,
-    witnesses,
-    contradictions,
-    brokenRules: report.evidence.filter(({ kind }) => kind === 'broken-rule'),
-    next: whole ? { state: report.state, note, keys } : null,
-  }
+  return { quorum: cosigned.quorum, witnesses, problems, contradictions }
+}
+
+// The tree of the log's checkpoint, where fsck found it to be signed.
+async function treeOf(reader: TileReader, { checkpoint, problems }: FsckReport): Promise<ProvenTree | null> {
+  if (checkpoint === null || problems.some(({ kind }) => kind === 'checkpoint')) return null
+  return openProvenTree((use) => use(reader), checkpoint).catch((error: unknown) => {
+    if (error instanceof MismatchError || error instanceof NotServedError) return null
+    throw error
+  })
+}
+
+// What a stranger can be shown: that the map's log contradicts what was audited before, or that a version is wrong.
+async function mapEvidence({ reader, keys }: AuditedMap, { checkpoint, note, wrong }: MapReport, log: ServedTree, since: AuditState | null): Promise<readonly Evidence[]> {
+  if (checkpoint === null) return []
+  const found = [
+    since === null || since.map === null ? null : await orNothing(findFork(reader, since.map.note, note, keys)),
+    wrong === null ? null : await orNothing(findWrongMap({ reader, note, keys }, log, wrong)),
+  ]
+  return found.filter((evidence) => evidence !== null)
 }
 
 /** The text of a state. */
-export function formatAuditState({ state: { edge, clock }, note, keys }: AuditState): string {
-  return JSON.stringify({ stele: MAGIC, size: edge.size, root: base64.encode(edgeRoot(edge)), edge: base64.encode(encodeEdge(edge)), lastNative: clock.lastNative, note, keys: keys.map(formatVerifierKey) })
+export function formatAuditState({ state: { edge, clock }, note, keys, map }: AuditState): string {
+  const ofMap = map === null ? {} : { map: { ...mapStartFields(map), keys: map.keys.map(formatVerifierKey) } }
+  return JSON.stringify({ stele: MAGIC, size: edge.size, root: base64.encode(edgeRoot(edge)), edge: base64.encode(encodeEdge(edge)), lastNative: clock.lastNative, note, keys: keys.map(formatVerifierKey), ...ofMap })
 }
 
 /** The state in a text. Throws CursorError for another one. */
 export function parseAuditState(text: string): AuditState {
   try {
-    const fields = parseJson(text) as { stele: unknown; size: number; root: string; edge: string; lastNative: number | null; note: string; keys: readonly string[] }
+    const fields = parseJson(text) as { stele: unknown; size: number; root: string; edge: string; lastNative: number | null; note: string; keys: readonly string[]; map?: Parameters<typeof readMapStart>[0] & { readonly keys: readonly string[] } }
     if (fields.stele !== MAGIC) throw new Error('another version')
     const edge = decodeEdge(fields.size, base64.decode(fields.edge))
     const keys = fields.keys.map((key) => parseVerifierKey(key))
     const { checkpoint } = openCheckpoint(fields.note, keys)
     if (checkpoint.size !== edge.size || !bytesEqual(checkpoint.root, edgeRoot(edge))) throw new Error('the edge is not that of the checkpoint')
     if (fields.lastNative !== null && !Number.isSafeInteger(fields.lastNative)) throw new Error('lastNative')
-    return { state: { edge, clock: { lastNative: fields.lastNative } }, note: fields.note, keys }
+    const mapKeys = (fields.map?.keys ?? []).map(parseVerifierKey)
+    const map = fields.map === undefined ? null : { ...readMapStart(fields.map, mapKeys), keys: mapKeys }
+    return { state: { edge, clock: { lastNative: fields.lastNative } }, note: fields.note, keys, map }
   } catch (cause) {
     throw new CursorError('the state of the last audit cannot be read: it is damaged, or was written by another version', { cause })
   }
 }
 
 const MAGIC = 'audit v1'
-
-interface Held {
-  readonly witness: PolicyWitness
-  readonly note: string | null
-  readonly checkpoint: Checkpoint | null
-  /** Where there is none. */
-  readonly standing: 'never' | 'silent' | 'invalid' | null
-  readonly words: string
-}
-
-async function readHeld(witness: PolicyWitness, origin: string, keys: readonly VerifierKey[], options: RequestOptions): Promise<Held> {
-  const none = (standing: 'never' | 'silent' | 'invalid', words: string): Held => ({ witness, note: null, checkpoint: null, standing, words })
-  if (witness.url === null) return none('silent', 'the policy gives no address of it')
-  const id = hex.encode(new Uint8Array(await crypto.subtle.digest('SHA-256', Uint8Array.from(utf8Encode(origin)))))
-  try {
-    const { body } = await request({ url: `${witness.url.replace(/\/+$/, '')}/${id}/checkpoint`, maxBytes: MAX_NOTE_LENGTH }, { attempts: 3, ...options })
-    const note = new TextDecoder('utf-8', { ignoreBOM: true }).decode(body)
-    const { checkpoint } = openCheckpoint(note, keys)
-    if (checkpoint.origin !== origin) throw new DirectoryError('WRONG_ORIGIN', checkpoint.origin)
-    if (verifyNote(parseNote(note), [witness.key]).length === 0) throw new DirectoryError('UNTRUSTED_NOTE')
-    return { witness, note, checkpoint, standing: null, words: '' }
-  } catch (error) {
-    if (error instanceof DirectoryError) return none('invalid', `what it shows is not a checkpoint of this log with its cosignature: ${error.message}`)
-    if (error instanceof ServerError && error.status === 404) return none('never', 'it has cosigned nothing of this log')
-    if (error instanceof ServerError || error instanceof UnreachableError) return none('silent', error.message)
-    throw error
-  }
-}
 
 async function untilReached(reader: TileReader, keys: readonly VerifierKey[], size: number, signal: AbortSignal | undefined): Promise<void> {
   if (size === 0) return
@@ -206,17 +287,18 @@ async function compare(reader: TileReader, held: Held, checkpoint: Checkpoint, n
   }
 }
 
-function cosignaturesOf(note: string, policy: Policy | null, notBefore: number): { readonly quorum: boolean | null; readonly times: ReadonlyMap<string, number>; readonly problems: readonly Problem[] } {
+function cosignaturesOf(note: string, policy: Policy | null, notBefore: number, of: string): { readonly quorum: boolean | null; readonly times: ReadonlyMap<string, number>; readonly problems: readonly Problem[] } {
   const times = new Map<string, number>()
   if (policy === null) return { quorum: null, times, problems: [] }
-  const problem = (words: string): Problem => ({ kind: 'checkpoint', where: 'the cosignatures on the checkpoint', words })
+  const problem = (words: string): Problem => ({ kind: 'checkpoint', where: `the cosignatures on the checkpoint${of}`, words })
   const problems: Problem[] = []
   for (const { name, key } of policy.witnesses) {
     try {
       for (const { timestamp } of witnessesOf(policy, verifyNote(parseNote(note), [key]))) times.set(name, timestamp)
     } catch (error) {
       if (!(error instanceof DirectoryError)) throw error
-      problems.push(problem(`that of witness ${name}: ${error.message}`))
+      // Whoever has not signed spoils nothing, where the quorum is met.
+      if (error.code !== 'UNTRUSTED_NOTE') problems.push(problem(`that of witness ${name}: ${error.message}`))
     }
   }
   try {

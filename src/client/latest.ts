@@ -5,7 +5,9 @@ import { RESOLVE_LIMITS } from './limits.ts'
 import { sleep } from './request.ts'
 import type { Proved } from './resolve.ts'
 import type { ServerFaultCode } from './resolve-error.ts'
-import type { SeenCheckpoint } from './resolve-log.ts'
+import type { CheckpointStore } from './checkpoint-store.ts'
+import type { LogTrust, ResolveLog, SeenCheckpoint, WitnessedBy } from './resolve-log.ts'
+import type { ResolveServer, Session } from './resolve-server.ts'
 import type { Chain } from '../core/plc/chain.ts'
 import type { IdentityData } from '../core/plc/operation.ts'
 
@@ -23,6 +25,15 @@ export interface VerifiedAnswer {
   readonly proved: readonly Proved[]
 }
 
+/** What a resolver has, for whoever proves more with it. */
+export interface KnownLog {
+  readonly log: ResolveLog
+  readonly trust: LogTrust
+  readonly store: CheckpointStore
+  /** How long a server may be waited for that is not there yet, milliseconds. */
+  readonly patienceMs: number
+}
+
 /** What a way is given. */
 export interface LatestQuestion {
   readonly did: string
@@ -35,16 +46,39 @@ export interface LatestQuestion {
   readonly each: () => AsyncIterable<VerifiedAnswer>
   /** Names a server whose answer turned out not to be the newest. */
   readonly skip: (answer: VerifiedAnswer, code: ServerFaultCode, words: string) => void
+  /** Base URLs. */
+  readonly servers: readonly string[]
+  /** Why a server is named; undefined where it is not. */
+  readonly faultOf: (server: string) => ServerFaultCode | undefined
+  /** Does something more with a server, which may be waited for so long; null where that ends with a ServerFault, and then it is named. */
+  readonly ask: <T>(server: string, waitMs: number, work: (server: ResolveServer, session: Session) => Promise<T>) => Promise<T | null>
+  readonly known: KnownLog
   readonly signal: AbortSignal | undefined
 }
 
 /** An answer that was shown to be the newest. */
 export interface ShownLatest {
+  /** Where `absent`, one without operations. */
   readonly answer: VerifiedAnswer
+  /** There is no such identity. Default: false. */
+  readonly absent?: boolean
   /** Size of the tree in which nothing newer is. */
   readonly size: number
   /** How that was shown. */
   readonly words: string
+  /** The map that showed it. Default: null, it was none. */
+  readonly map?: ShownMap | null
+}
+
+/** A version of the map: the newest of its log, which the quorum has seen lately enough. */
+export interface ShownMap {
+  /** Index of its leaf. */
+  readonly version: number
+  readonly by: readonly WitnessedBy[]
+  /** Of these the mirrors, who say that they derived it; one at least. */
+  readonly derivedBy: readonly WitnessedBy[]
+  /** Entries that the log is known to have had since, all of them lately. */
+  readonly since: number
 }
 
 /** A way to show it: the answer that it is shown for, or why it cannot be, in words. Throws incidents only. */
@@ -105,10 +139,7 @@ export function followed(log: FollowedLog): LatestWay {
       if (own === null) return `the follower has not read ${sizeOf(answer)} entries yet`
       const [doubt] = own.doubtful ?? []
       if (doubt !== undefined) return `whether entry ${doubt.index} is one of the identity depends on the word of the server that was followed`
-      const accepted = new Set(own.operations.map(({ cid, index }) => `${index} ${cid}`))
-      const refused = placedOperations(answer).find(({ cid, index }) => !accepted.has(`${index} ${cid}`))
-      if (refused !== undefined) skip(answer, 'INVALID_HISTORY', `entry ${refused.index} breaks a rule of the log`)
-      else if (!lacks(answer, own.operations, skip)) return { answer, size: own.size, words: `a replay of all ${own.size} entries has nothing newer` }
+      if (isAllOf(answer, own, skip)) return { answer, size: own.size, words: `a replay of all ${own.size} entries has nothing newer` }
       reason = 'no server gave the answer that the replay gives'
     }
     return reason
@@ -143,6 +174,22 @@ export function indexFollowed(): FollowedLog & { add(one: Followed): void } {
   }
 }
 
+/** Whether an answer holds what is accepted in a tree, and nothing else of it; else the server is named. */
+export function isAllOf(answer: VerifiedAnswer, { size, operations }: FollowedOperations, skip: LatestQuestion['skip']): boolean {
+  const accepted = new Set(operations.map(({ cid, index }) => `${index} ${cid}`))
+  const refused = placedOperations(answer).find(({ cid, index }) => index < size && !accepted.has(`${index} ${cid}`))
+  if (refused !== undefined) skip(answer, 'INVALID_HISTORY', `entry ${refused.index} breaks a rule of the log`)
+  return refused === undefined && !lacks(answer, operations, skip)
+}
+
+/** The operations of a chain at these indices. */
+export function placedOperations({ chain, indices }: Pick<VerifiedAnswer, 'chain' | 'indices'>): PlacedOperation[] {
+  return chain.links.flatMap(({ operation }, at) => {
+    const index = indices[at]
+    return index === undefined ? [] : [{ cid: operation.cid, index }]
+  })
+}
+
 // Names a server that lacks an operation that is known to be in the log: one that its own tree holds, or one that came later.
 function lacks(answer: VerifiedAnswer, known: readonly PlacedOperation[], skip: LatestQuestion['skip']): boolean {
   const own = new Set(answer.indices)
@@ -152,13 +199,6 @@ function lacks(answer: VerifiedAnswer, known: readonly PlacedOperation[], skip: 
   if (left !== undefined) skip(answer, 'OMITTED', `entry ${left.index}, ${left.cid}`)
   else if (later !== undefined) skip(answer, 'BEHIND', `entry ${later.index}, ${later.cid}`)
   return later !== undefined
-}
-
-function placedOperations({ chain, indices }: VerifiedAnswer): PlacedOperation[] {
-  return chain.links.flatMap(({ operation }, at) => {
-    const index = indices[at]
-    return index === undefined ? [] : [{ cid: operation.cid, index }]
-  })
 }
 
 function sizeOf({ seen }: VerifiedAnswer): number {

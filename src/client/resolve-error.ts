@@ -16,6 +16,8 @@ const SERVER_TEXTS = {
   NOT_RECENT: 'Too few of the cosignatures on its checkpoint are recent enough',
   OMITTED: 'It leaves out an operation that is in its own tree',
   BEHIND: 'Its tree ends before the newest operation that another proved',
+  INVALID_STATE_PROOF: 'Its state proof is malformed, or does not prove what it says',
+  NOT_DERIVED: 'No mirror of the quorum says that the map is the one that the log leads to',
 } as const
 
 /** Why there is no answer at all. */

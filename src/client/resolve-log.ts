@@ -36,8 +36,8 @@ export interface ResolveLog {
   size(): Promise<number>
   /** The server's checkpoint, at least `size` entries large: waits until the session's deadline for one that is smaller. */
   see(server: ResolveServer, size: number, session: Session): Promise<SeenCheckpoint>
-  /** Who has witnessed a checkpoint lately enough at `now`, milliseconds since 1970: the quorum of the policy at least. */
-  witnessed(seen: SeenCheckpoint, now: number): readonly WitnessedBy[]
+  /** Who has witnessed a checkpoint lately enough at `now`, milliseconds since 1970: the quorum of the policy at least. Default age: that of the trust. */
+  witnessed(seen: SeenCheckpoint, now: number, maxAgeMs?: number): readonly WitnessedBy[]
 }
 
 /** What a log is trusted by. */
@@ -169,13 +169,13 @@ export function resolveLog({ keys, policy, maxAgeMs }: LogTrust, store: Checkpoi
       }
     },
 
-    witnessed({ checkpoint, verified }, now) {
+    witnessed({ checkpoint, verified }, now, ageMs = maxAgeMs) {
       if (policy === null || policy.quorum === null) throw new ServerFault('NOT_WITNESSED', 'the policy asks for no witness')
       if (!meetsQuorum(policy, verified)) throw new ServerFault('NOT_WITNESSED', checkpoint.origin)
-      const [from, to] = [(now - maxAgeMs) / 1000, (now + maxAgeMs) / 1000]
+      const [from, to] = [(now - ageMs) / 1000, (now + ageMs) / 1000]
       const recent = verified.filter(({ timestamp }) => timestamp !== null && timestamp >= from && timestamp <= to)
       const by = witnessesOf(policy, recent).map(({ witness, timestamp }) => ({ witness: witness.name, timestamp }))
-      if (!meetsQuorum(policy, recent)) throw new ServerFault('NOT_RECENT', `only ${by.length} of them`)
+      if (!meetsQuorum(policy, recent)) throw new ServerFault('NOT_RECENT', `${checkpoint.origin}, only ${by.length} of them`)
       return by
     },
   }

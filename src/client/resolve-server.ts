@@ -55,6 +55,8 @@ export interface Session {
   readonly deadline: number
   /** All servers, each of which may be asked for the tiles that it has shown. */
   readonly servers: readonly ResolveServer[]
+  /** How whatever is asked for it is asked. */
+  readonly request: RequestOptions
   readonly signal: AbortSignal | undefined
 }
 

@@ -1,11 +1,12 @@
 // What an identity is, proved and never believed: its operations are fetched, replayed and rendered here. docs/client.md
 
 import { memoryCheckpoints, type CheckpointStore } from './checkpoint-store.ts'
-import type { LatestWay, VerifiedAnswer } from './latest.ts'
+import { keysOfPolicy } from './keys.ts'
+import type { LatestWay, ShownMap, VerifiedAnswer } from './latest.ts'
 import { RESOLVE_LIMITS } from './limits.ts'
 import type { RequestOptions } from './request.ts'
 import { ResolveError, ServerFault, type ServerFaultCode, type SkippedServer } from './resolve-error.ts'
-import { resolveLog, type WitnessedBy } from './resolve-log.ts'
+import { resolveLog, type LogTrust, type WitnessedBy } from './resolve-log.ts'
 import { newServer, openServer, proveIncluded, readChain, readReceipts, type ResolveClock, type ResolveServer, type ServerMemory, type Session } from './resolve-server.ts'
 import { assert, DirectoryError } from '../core/errors.ts'
 import { headOf, type Chain } from '../core/plc/chain.ts'
@@ -26,7 +27,7 @@ export type Level = (typeof LEVELS)[number]
 export interface ResolverOptions {
   /** Base URLs of servers of one log, or for `signed` of any directories. */
   readonly servers: readonly string[]
-  /** The log's keys, for `included`. Default: those of the policy's logs. All have one name. */
+  /** The log's keys, for `included`. Default: those of the policy's logs, but for those of their maps. All have one name. */
   readonly logKeys?: readonly VerifierKey[]
   /** Whose cosignatures show that a checkpoint is what everybody sees, for `witnessed`. */
   readonly policy?: Policy
@@ -58,19 +59,21 @@ export type Proved =
   | { readonly level: 'included'; readonly checkpoint: Checkpoint; readonly indices: readonly number[] }
   /** These have seen this tree, lately enough. */
   | { readonly level: 'witnessed'; readonly by: readonly WitnessedBy[] }
-  /** Nothing newer is in the tree of `size` entries, in these words. */
-  | { readonly level: 'latest'; readonly size: number; readonly words: string }
+  /** Nothing newer is in the tree of `size` entries, in these words. `map` is the one that showed it; null where it was shown in another way. */
+  | { readonly level: 'latest'; readonly size: number; readonly words: string; readonly map: ShownMap | null }
 
 /** An answer that reaches the level that was required. */
 export interface Resolution {
   readonly did: string
-  /** The DID document, JSON as a directory would render it; null where the identity was ended. */
+  /** It was proved that there is no such identity. */
+  readonly absent: boolean
+  /** The DID document, JSON as a directory would render it; null where the identity was ended, or is absent. */
   readonly document: string | null
-  /** What it is made of; null where the identity was ended. */
+  /** What it is made of; null where there is no document. */
   readonly data: IdentityData | null
   /** All operations. Their times are the server's word below `included`. */
   readonly chain: Chain
-  /** One for each level, up to the one that was required. */
+  /** One for each level, up to the one that was required; of what is absent `latest` alone. */
   readonly proved: readonly Proved[]
   /** Who gave the answer. */
   readonly server: string
@@ -87,12 +90,20 @@ export interface Resolver {
 /** A resolver. It measures its servers and keeps their tiles: make one, and keep it. Throws RangeError where the keys are of several logs. */
 export function createResolver(options: ResolverOptions): Resolver {
   const { policy = null, latest = [], maxAgeMs = RESOLVE_LIMITS.cosignatureAgeMs, clock = SYSTEM_CLOCK, patienceMs = RESOLVE_LIMITS.patienceMs } = options
-  const keys = options.logKeys ?? (policy?.logs ?? []).map((log) => log.key)
+  const keys = options.logKeys ?? keysOfPolicy(policy).logKeys
+  const store = options.store ?? memoryCheckpoints()
+  const trust: LogTrust = { keys, policy, maxAgeMs }
   if (new Set(keys.map(({ name }) => name)).size > 1) throw new RangeError('a resolver is of one log: give it the keys of one')
   const memories = [...new Set(options.servers.map((url) => url.replace(/\/+$/, '')))].map(newServer)
-  const log = resolveLog({ keys, policy, maxAgeMs }, options.store ?? memoryCheckpoints())
+  const log = resolveLog(trust, store)
   const highest = keys.length === 0 ? 'signed' : (policy?.quorum ?? null) === null ? 'included' : latest.length === 0 ? 'witnessed' : 'latest'
   const usual = { attempts: memories.length > 1 ? 1 : 3, timeoutMs: RESOLVE_LIMITS.requestMs, ...options.request }
+
+  function memoryOf(url: string): ServerMemory {
+    const memory = memories.find((one) => one.url === url)
+    if (memory === undefined) throw new RangeError(`${url} is none of the servers`)
+    return memory
+  }
 
   /** Verifies what a server says up to a level that one server can reach, in a tree of at least `floor` entries. Throws ServerFault. */
   async function verify(server: ResolveServer, did: string, level: Level, floor: number, session: Session): Promise<VerifiedAnswer> {
@@ -120,22 +131,23 @@ export function createResolver(options: ResolverOptions): Resolver {
       if (!isDid(did)) throw new DirectoryError('MALFORMED_DID', did.slice(0, 80))
       if (memories.length === 0 || rank(require) > rank(highest)) throw new ResolveError('UNPROVABLE', memories.length === 0 ? 'no server' : `${require}: at most ${highest}`)
       signal?.throwIfAborted()
-      const open = (memory: ServerMemory, until: AbortSignal | undefined): ResolveServer => openServer(memory, until === undefined ? usual : { ...usual, signal: until })
-      const servers = memories.map((memory) => open(memory, signal))
+      const asked: RequestOptions = signal === undefined ? usual : { ...usual, signal }
+      const servers = memories.map((memory) => openServer(memory, asked))
       const skipped = new Map<string, SkippedServer>()
       const level = require === 'latest' ? 'witnessed' : require
       const floor = level === 'signed' ? 0 : await log.size()
 
       const skip = (server: string, code: ServerFaultCode, words: string): void => void skipped.set(server, { server, code, words })
 
-      async function ask({ memory }: ResolveServer, waitMs: number, size = floor): Promise<VerifiedAnswer | null> {
+      async function within<T>(memory: ServerMemory, waitMs: number, work: (server: ResolveServer, session: Session) => Promise<T>): Promise<T | null> {
         const [done, late] = [new AbortController(), AbortSignal.timeout(RESOLVE_LIMITS.serverMs + waitMs)]
         const until = AbortSignal.any([done.signal, late, ...(signal === undefined ? [] : [signal])])
         try {
-          const answer = await verify(open(memory, until), did, level, size, { clock, deadline: clock.elapsed() + waitMs, servers, signal: until })
+          const request = { ...usual, signal: until }
+          const found = await work(openServer(memory, request), { clock, deadline: clock.elapsed() + waitMs, servers, request, signal: until })
           memory.failedAt = null
           skipped.delete(memory.url)
-          return answer
+          return found
         } catch (error) {
           signal?.throwIfAborted()
           if (error instanceof ResolveError) throw new ResolveError(error.code, error.words, [...skipped.values()], error.evidence)
@@ -149,6 +161,9 @@ export function createResolver(options: ResolverOptions): Resolver {
           done.abort() // of what one failure left under way
         }
       }
+
+      const ask = ({ memory }: ResolveServer, waitMs: number, size = floor): Promise<VerifiedAnswer | null> =>
+        within(memory, waitMs, (server, session) => verify(server, did, level, size, session))
 
       // First without waiting for anybody; then those again that may only be late.
       async function* each(): AsyncGenerator<VerifiedAnswer> {
@@ -169,8 +184,8 @@ export function createResolver(options: ResolverOptions): Resolver {
         return answers.filter((answer) => answer !== null)
       }
 
-      const resolution = ({ server, chain, data, proved }: VerifiedAnswer, more: readonly Proved[]): Resolution => ({
-        did, document: data === null ? null : renderDocument(did, data), data, chain, proved: [...proved, ...more], server, skipped: [...skipped.values()],
+      const resolution = ({ server, chain, data, proved }: VerifiedAnswer, more: readonly Proved[], absent = false): Resolution => ({
+        did, absent, document: data === null ? null : renderDocument(did, data), data, chain, proved: [...proved, ...more], server, skipped: [...skipped.values()],
       })
 
       if (require !== 'latest') {
@@ -179,9 +194,20 @@ export function createResolver(options: ResolverOptions): Resolver {
       }
       const reasons: string[] = []
       for (const way of latest) {
-        const shown = await way({ did, all, each, skip: (answer, code, words) => skip(answer.server, code, words), signal })
-        if (typeof shown !== 'string') return resolution(shown.answer, [{ level: 'latest', size: shown.size, words: shown.words }])
-        reasons.push(shown)
+        const shown = await way({
+          did, all, each, signal,
+          skip: (answer, code, words) => skip(answer.server, code, words),
+          servers: memories.map(({ url }) => url),
+          faultOf: (server) => skipped.get(server)?.code,
+          ask: (url, waitMs, work) => within(memoryOf(url), waitMs, work),
+          known: { log, trust, store, patienceMs },
+        })
+        if (typeof shown === 'string') {
+          reasons.push(shown)
+          continue
+        }
+        const { answer, absent, size, words, map = null } = shown
+        return resolution(answer, [{ level: 'latest', size, words, map }], absent)
       }
       throw new ResolveError('NOT_LATEST', reasons.join('; '), [...skipped.values()])
     },

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { Followed } from '../../src/client/follow.ts'
 import { agreement, followed, indexFollowed, type LatestQuestion, type VerifiedAnswer } from '../../src/client/latest.ts'
+import { NOBODY_TO_ASK } from '../support/latest-question.ts'
 import { person } from '../support/people.ts'
 
 const alice = person('alice')
@@ -29,7 +30,7 @@ function question(...rounds: (readonly VerifiedAnswer[])[]): LatestQuestion & { 
       for (const one of rounds.shift() ?? []) yield await Promise.resolve(one)
     },
     skip: (one, code) => void (named[one.server] = code),
-    signal: undefined,
+    ...NOBODY_TO_ASK,
   }
 }
 

@@ -26,7 +26,7 @@ async function server(leaves: readonly Uint8Array[], keys: readonly SigningKey[]
 
 /** Shows the checkpoints of servers one after the other, and says what came of each: its size, or a code. */
 async function see(log: ResolveLog, servers: readonly ResolveServer[], size = 0): Promise<(number | string)[]> {
-  const session: Session = { clock: { now: () => 0, elapsed: () => 0 }, deadline: 0, servers, signal: undefined }
+  const session: Session = { clock: { now: () => 0, elapsed: () => 0 }, deadline: 0, servers, request: {}, signal: undefined }
   const seen: (number | string)[] = []
   for (const one of servers) {
     seen.push(await log.see(one, size, session).then(
@@ -102,7 +102,7 @@ describe('the log of a resolver', () => {
   it('convicts a log of two faces that are seen first at the same time', async () => {
     const servers = [await server(leavesOf(40)), await server(leavesOf(40, 30))]
     const log = logOf([LOG_KEY])
-    const session: Session = { clock: { now: () => 0, elapsed: () => 0 }, deadline: 0, servers, signal: undefined }
+    const session: Session = { clock: { now: () => 0, elapsed: () => 0 }, deadline: 0, servers, request: {}, signal: undefined }
     const seen = await Promise.allSettled(servers.map((one) => log.see(one, 0, session)))
     expect(new Set(seen.map((result) => (result.status === 'rejected' ? (result.reason as { code?: string }).code : 'seen')))).toEqual(new Set(['CONTRADICTED', 'seen']))
     expect(await see(log, servers)).toEqual(['CONTRADICTED', 'CONTRADICTED'])
@@ -112,7 +112,7 @@ describe('the log of a resolver', () => {
     const store = memoryCheckpoints()
     const log = logOf([LOG_KEY], store)
     const servers = await Promise.all([40, 300, 255, 1, 128].map((size) => server(leavesOf(size))))
-    const session: Session = { clock: { now: () => 0, elapsed: () => 0 }, deadline: 1e9, servers, signal: undefined }
+    const session: Session = { clock: { now: () => 0, elapsed: () => 0 }, deadline: 1e9, servers, request: {}, signal: undefined }
     const seen = await Promise.allSettled(servers.map((one) => log.see(one, 0, { ...session, deadline: 0 })))
     expect(await log.size()).toBe(300)
     expect(seen.filter(({ status }) => status === 'rejected').every((result) => result.status === 'rejected' && (result.reason as { code?: string }).code === 'STALE')).toBe(true)

@@ -4,7 +4,7 @@ import { memoryCheckpoints } from '../../src/client/checkpoint-store.ts'
 import { createResolver } from '../../src/client/resolve.ts'
 import { parseVerifierKey } from '../../src/core/tlog/note.ts'
 import { LOG_KEY } from '../support/stored-log.ts'
-import { isRight, optionsOf, outcomeOf, outcomeOfAltered, recordAnswers, urlOf, VERIFIED_CASES, wrongAnswers } from '../support/verified-cases.ts'
+import { byMap, isRight, optionsOf, outcomeOf, outcomeOfAltered, recordAnswers, urlOf, VERIFIED_CASES, wrongAnswers } from '../support/verified-cases.ts'
 import { openScene, type SceneServers } from '../support/verified-scene.ts'
 
 describe('a verifying resolver', () => {
@@ -23,13 +23,15 @@ describe('a verifying resolver', () => {
   it.each([
     ['witnessed', ['honest']],
     ['latest', ['honest', 'mirror']],
-  ] as const)('gives the right document or an error for %s where any byte of any answer is altered', async (require, names) => {
+    ['latest', ['honest']],
+  ] as const)('gives the right document or an error for %s by %j where any byte of any answer is altered', async (require, names) => {
     const { scene } = opened
-    const recorded = await recordAnswers(scene, names, require)
+    const more = require === 'latest' && names.length === 1 ? byMap(scene) : {}
+    const recorded = await recordAnswers(scene, names, require, more)
     const errors = new Set<string>()
     await fc.assert(
       fc.asyncProperty(fc.record({ answer: fc.nat(99), byte: fc.nat(99_999), by: fc.integer({ min: 1, max: 255 }) }), async (alteration) => {
-        const outcome = await outcomeOfAltered(scene, names, require, recorded, alteration)
+        const outcome = await outcomeOfAltered(scene, names, require, recorded, alteration, more)
         if (outcome.code !== undefined) errors.add(outcome.code)
         return isRight(scene, outcome)
       }),

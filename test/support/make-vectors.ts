@@ -6,9 +6,11 @@ import { renderJson } from '../../src/core/encoding/json.ts'
 import type { CborValue } from '../../src/core/encoding/dag-cbor.ts'
 import { encodeEntry, type Entry } from '../../src/core/entry.ts'
 import { verdictOf } from '../../src/core/errors.ts'
-import { brokenRule, fork, formatEvidence, twoRoots, verifyEvidence } from '../../src/core/evidence.ts'
+import { brokenRule, fork, formatEvidence, twoRoots, verifyEvidence, wrongMap } from '../../src/core/evidence.ts'
+import { MAP_FAULTS } from '../../src/core/evidence-map.ts'
 import { findBreach } from '../../src/core/evidence-rules.ts'
 import { grow } from '../../src/core/growth.ts'
+import { encodeMapLeaf, mapOrigin } from '../../src/core/map/map-leaf.ts'
 import { applyOperation, emptyChain, headOf, RECOVERY_WINDOW_MS, signatureQuestion, type Chain } from '../../src/core/plc/chain.ts'
 import { didOf } from '../../src/core/plc/did.ts'
 import { renderDocument } from '../../src/core/plc/document.ts'
@@ -299,12 +301,24 @@ function evidenceVectors(): [string, string][] {
     ['three-checkpoints', `${file('two-roots')}\n${note(left)}`],
     ['unused-bits', file('fork').replace(/=$/m, '').replace(/^(root .{42})./m, '$1B')],
   ]
+  const mapKey = makeSigningKey(mapOrigin(logKey.name), KEY_TYPES.ed25519, new Uint8Array(32).fill(2))
+  const version = (size: number, root = rootAt(right, size)): Uint8Array => encodeMapLeaf({ mapRoot: new Uint8Array(32).fill(size), size, root })
+  const wrongLeaf = { leaf: utf8Encode('no version of a map\n'), order: version(4), tree: version(7, rootAt(left, 7)), root: version(7) }
+  const wrongMaps = MAP_FAULTS.map((fault): [string, string] => {
+    const leaves = [version(2), version(4), wrongLeaf[fault]]
+    const shown = (fault === 'order' ? [1, 2] : [2]).map((index) => ({ index, entry: leaves[index] ?? new Uint8Array(), proof: proofOf(inclusionPlan(index, 3), leaves) }))
+    const tree = fault === 'tree' || fault === 'root' ? { root: rootAt(right, 7), proof: proofOf(consistencyPlan(7, 9), right) } : null
+    const mapNote = signCheckpoint({ origin: mapKey.name, size: 3, root: grow(EMPTY_EDGE, leaves).root }, [mapKey])
+    return [`evidence/map/${fault}.evidence`, formatEvidence(wrongMap(fault, shown, tree, tree === null ? [mapNote] : [mapNote, note(right)], [logKey, mapKey]))]
+  })
   const seen = formatAlarm({ origin: logKey.name, time: START_MS, words: 'witness.example answered 409: it has seen 9 entries', parts: [alarmPart('request', `old 9\n\n${note(left)}`), alarmPart('response', '9\n')] })
   const refused = invalid.map(([name, text]) => [name, verdictOf(() => verifyEvidence(utf8Encode(text), keys)).verdict?.code ?? null])
   return [
     ['evidence/log.vkey', `${formatVerifierKey(logKey)}\n`],
     ...[...files].map(([name, text]): [string, string] => [`evidence/valid/${name}.evidence`, text]),
     ...invalid.map(([name, text]): [string, string] => [`evidence/invalid/${name}.evidence`, text]),
+    ['evidence/map.vkey', `${formatVerifierKey(mapKey)}\n`],
+    ...wrongMaps,
     ['evidence/refused.json', pretty(Object.fromEntries(refused))],
     ['evidence/seen.alarm', seen],
   ]

@@ -60,7 +60,7 @@ export async function openNotary(upstream: { readonly url: string }, given: Part
   const lines: TestNotary['lines'] = []
   const config: NotaryConfig = {
     ...readConfig({ port: '0', data: join(folder, 'data'), origin: NOTARY_ORIGIN, 'read-rate': '0', 'write-rate': '0', 'checkpoint-interval': '10ms', 'log-level': 'silent' }, {}),
-    stateDir: join(folder, 'state'), upstream: upstream.url, source: 'plc.test', passOn: false, requestsPerMinute: 0, ...given,
+    stateDir: join(folder, 'state'), upstream: upstream.url, source: 'plc.test', passOn: false, requestsPerMinute: 0, acknowledged: 0, ...given,
   }
   const running: RunningNotary = await startNotary(config, {
     store,

@@ -33,9 +33,12 @@ export interface Started {
   readonly ended: Promise<Ended>
 }
 
-/** A new home, of the program in this tree or of one that is installed; disposing it ends what still runs and deletes the folder. */
-export function newHome(program = PROGRAM): Home {
-  const folder = mkdtempSync(join(tmpdir(), 'stele-home-'))
+/**
+ * A new home, of the program in this tree or of one that is installed, in a folder of its own or in one that is kept; disposing it ends what still runs,
+ * and deletes its own folder.
+ */
+export function newHome(program = PROGRAM, kept: string | null = null): Home {
+  const folder = kept ?? mkdtempSync(join(tmpdir(), 'stele-home-'))
   const running = new Set<ChildProcess>()
 
   function start(args: readonly string[], env: Record<string, string> = {}): Started {
@@ -71,7 +74,7 @@ export function newHome(program = PROGRAM): Home {
     },
     [Symbol.dispose]() {
       for (const child of running) child.kill('SIGKILL')
-      rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
+      if (kept === null) rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
     },
   }
 }

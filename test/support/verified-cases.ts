@@ -1,18 +1,27 @@
 // What a verifying client makes of servers that are not what they should be. It runs in Node and in browsers: each case gives what was seen, as
 // plain data, and what should have been.
 
-import { agreement, createResolver, followed, memoryCheckpoints, ResolveError, webStorageCheckpoints, type Level, type ResolverOptions, type WebStorage } from '../../src/client/index.ts'
+import { agreement, createResolver, followed, memoryCheckpoints, ResolveError, stateProof, webStorageCheckpoints, type Level, type ResolverOptions, type WebStorage } from '../../src/client/index.ts'
 import { parseEvidence, parsePolicy, parseVerifierKey, utf8Encode, verifyEvidence } from '../../src/core/index.ts'
 
 /** Servers by name, and what is true. */
 export interface VerifiedScene {
-  readonly servers: Readonly<Record<'honest' | 'mirror' | 'third' | 'stale' | 'face' | 'larger' | 'otherLog' | 'omitting' | 'accomplice' | 'forging' | 'unwitnessed' | 'silent', string>>
+  readonly servers: Readonly<
+    Record<
+      | 'honest' | 'mirror' | 'third' | 'stale' | 'face' | 'larger' | 'otherLog' | 'omitting' | 'accomplice' | 'forging' | 'unwitnessed' | 'silent'
+      | 'otherMap' | 'hiding' | 'hidingWell' | 'stalling' | 'denying' | 'refusing' | 'halfDenying' | 'underived',
+      string
+    >
+  >
   /** DIDs. */
   readonly alice: string
   readonly ended: string
   readonly nobody: string
   readonly vkey: string
+  readonly mapVkey: string
   readonly policy: string
+  /** With the map's key and a mirror that derives it. */
+  readonly mapPolicy: string
   readonly nowMs: number
   /** Of alice: now, and before her newest operation. */
   readonly documents: { readonly newest: string; readonly early: string }
@@ -23,6 +32,7 @@ export interface VerifiedScene {
 /** What came of a resolution: `document` and what it proves, or `code`; and who was skipped and why. */
 export interface Outcome {
   readonly document?: string | null
+  readonly absent?: true
   readonly levels?: readonly string[]
   readonly code?: string
   readonly evidence?: string
@@ -62,8 +72,8 @@ async function outcome(scene: VerifiedScene, work: ReturnType<ReturnType<typeof 
   const nameOf = (url: string): string => Object.entries(scene.servers).find(([, other]) => other === url)?.[0] ?? url
   const named = (skipped: readonly { server: string; code: string }[]): Record<string, string> => Object.fromEntries(skipped.map(({ server, code }) => [nameOf(server), code]))
   try {
-    const { document, proved, skipped } = await work
-    return { document, levels: proved.map(({ level }) => level), skipped: named(skipped) }
+    const { document, absent, proved, skipped } = await work
+    return { document, ...(absent ? { absent } : {}), levels: proved.map(({ level }) => level), skipped: named(skipped) }
   } catch (error) {
     if (!(error instanceof ResolveError)) throw error
     const { evidence } = error
@@ -71,8 +81,8 @@ async function outcome(scene: VerifiedScene, work: ReturnType<ReturnType<typeof 
   }
 }
 
-function verified({ vkey }: VerifiedScene, evidence: string): string {
-  return verifyEvidence(utf8Encode(evidence), [parseVerifierKey(vkey)]).evidence.kind === parseEvidence(evidence).kind ? parseEvidence(evidence).kind : 'nothing'
+function verified({ vkey, mapVkey }: VerifiedScene, evidence: string): string {
+  return verifyEvidence(utf8Encode(evidence), [vkey, mapVkey].map(parseVerifierKey)).evidence.kind === parseEvidence(evidence).kind ? parseEvidence(evidence).kind : 'nothing'
 }
 
 function newest({ documents }: VerifiedScene, levels: readonly string[] = ALL_LEVELS, skipped: Outcome['skipped'] = {}): Outcome {
@@ -80,6 +90,20 @@ function newest({ documents }: VerifiedScene, levels: readonly string[] = ALL_LE
 }
 
 const WITNESSED = ALL_LEVELS.slice(0, 3)
+
+/** What comes of `latest` by the map of each of these servers alone, and with an honest mirror beside it. */
+async function eachAlone(scene: VerifiedScene, names: readonly Name[]): Promise<Outcome[]> {
+  const outcomes: Outcome[] = []
+  for (const name of names) outcomes.push(await outcomeOf(scene, [name], 'latest', byMap(scene)), await outcomeOf(scene, [name, 'mirror'], 'latest', byMap(scene)))
+  return outcomes
+}
+
+function failingAlone(scene: VerifiedScene, codes: Readonly<Record<string, string | readonly [string, string]>>): Outcome[] {
+  return Object.entries(codes).flatMap(([name, given]) => {
+    const [alone, beside] = typeof given === 'string' ? [given, given] : given
+    return [{ code: 'NOT_LATEST', skipped: { [name]: alone } }, newest(scene, ALL_LEVELS, { [name]: beside })]
+  })
+}
 
 /** What both must see. */
 export const VERIFIED_CASES: readonly VerifiedCase[] = [
@@ -190,7 +214,91 @@ export const VERIFIED_CASES: readonly VerifiedCase[] = [
       { code: 'NO_ANSWER', skipped: { forging: 'INVALID_HISTORY', unwitnessed: 'NOT_WITNESSED' } },
     ],
   },
+  {
+    name: 'the map of the log shows what is newest, what was ended, and who is not there, by one server',
+    run: async (scene) => [
+      await outcomeOf(scene, ['honest'], 'latest', byMap(scene)),
+      await outcomeOf(scene, ['honest'], 'latest', byMap(scene), scene.ended),
+      await outcomeOf(scene, ['honest'], 'latest', byMap(scene), scene.nobody),
+      await outcomeOf(scene, ['honest'], 'witnessed', byMap(scene), scene.nobody),
+    ],
+    expected: (scene) => [
+      newest(scene),
+      { document: null, levels: ALL_LEVELS, skipped: {} },
+      { document: null, absent: true, levels: ['latest'], skipped: {} },
+      { code: 'NOT_FOUND', skipped: { honest: 'NOT_FOUND' } },
+    ],
+  },
+  {
+    name: 'a server that hides the newest operation fails latest by the map, and an honest mirror beside it succeeds',
+    run: async (scene) => await eachAlone(scene, ['omitting', 'hiding']),
+    expected: (scene) => failingAlone(scene, { omitting: 'OMITTED', hiding: 'NOT_RECENT' }),
+  },
+  {
+    name: 'a server that hides all of an identity fails latest by the map, and an honest mirror beside it succeeds',
+    run: async (scene) => await eachAlone(scene, ['denying', 'refusing', 'halfDenying']),
+    expected: (scene) => failingAlone(scene, { denying: ['NOT_RECENT', 'NOT_FOUND'], refusing: ['REFUSED', 'NOT_FOUND'], halfDenying: ['OMITTED', 'NOT_FOUND'] }),
+  },
+  {
+    name: "a server that serves yesterday's map fails latest, also with a fresh checkpoint of the log, also where that map is cosigned today",
+    run: async (scene) => await eachAlone(scene, ['stale', 'hidingWell', 'stalling']),
+    expected: (scene) => failingAlone(scene, { stale: 'NOT_RECENT', hidingWell: 'NOT_RECENT', stalling: 'NOT_RECENT' }),
+  },
+  {
+    name: "the map that was yesterday's is enough for who asks for no more, and for nobody who has seen a later one",
+    run: async (scene) => {
+      const [day, store] = [86_400_000, memoryCheckpoints()]
+      const old = byMap(scene, { latest: [stateProof({ maxAgeMs: day })] })
+      const first = await outcomeOf(scene, ['hidingWell'], 'latest', old)
+      await outcomeOf(scene, ['honest'], 'latest', { ...old, store })
+      return [first, await outcomeOf(scene, ['hidingWell'], 'latest', { ...old, store }), await outcomeOf(scene, ['hidingWell', 'mirror'], 'latest', { ...old, store })]
+    },
+    expected: (scene) => [
+      { document: scene.documents.early, levels: ALL_LEVELS, skipped: {} },
+      { code: 'NOT_LATEST', skipped: { hidingWell: 'STALE' } },
+      newest(scene, ALL_LEVELS, { hidingWell: 'STALE' }),
+    ],
+  },
+  {
+    name: 'a map that no mirror of the quorum derived shows nothing, however many witnesses have seen it',
+    run: async (scene) => {
+      const either = parsePolicy(scene.mapPolicy.replace('both all', 'both any'))
+      const unasked = parsePolicy(scene.mapPolicy.replace('quorum both', 'quorum w').replace('group both all w m\n', ''))
+      return [
+        await outcomeOf(scene, ['underived'], 'latest', byMap(scene, { policy: either })),
+        await outcomeOf(scene, ['underived', 'mirror'], 'latest', byMap(scene, { policy: either })),
+        await outcomeOf(scene, ['underived'], 'latest', byMap(scene)),
+        await outcomeOf(scene, ['honest'], 'latest', byMap(scene, { policy: unasked })),
+        await outcomeOf(scene, ['honest'], 'latest', byMap(scene, { policy: parsePolicy(scene.policy) })),
+        await outcomeOf(scene, ['honest'], 'latest', byMap(scene, { latest: [stateProof({ mapKeys: [parseVerifierKey(scene.vkey)] })] })),
+      ]
+    },
+    expected: (scene) => [
+      { code: 'NOT_LATEST', skipped: { underived: 'NOT_DERIVED' } },
+      newest(scene, ALL_LEVELS, { underived: 'NOT_DERIVED' }),
+      { code: 'NOT_LATEST', skipped: { underived: 'NOT_WITNESSED' } },
+      ...Array.from({ length: 3 }, () => ({ code: 'NOT_LATEST', skipped: {} })),
+    ],
+  },
+  {
+    name: 'a map of two faces is convicted, and the log is not believed any more',
+    run: async (scene) => {
+      const store = memoryCheckpoints()
+      const outcomes: Outcome[] = []
+      for (const name of ['otherMap', 'honest', 'otherMap'] as const) outcomes.push(await outcomeOf(scene, [name], 'latest', byMap(scene, { store })))
+      return outcomes
+    },
+    expected: (scene) => {
+      const convicted = { code: 'CONTRADICTED', skipped: {}, evidence: 'fork' }
+      return [newest(scene), convicted, convicted]
+    },
+  },
 ]
+
+/** A resolver that relies on the map of the log. */
+export function byMap({ mapPolicy }: VerifiedScene, more: Partial<ResolverOptions> = {}): Partial<ResolverOptions> {
+  return { policy: parsePolicy(mapPolicy), latest: [stateProof()], ...more }
+}
 
 /** A resolver forgets nothing that is kept in a storage: what a second one says of a stale mirror after the first has seen the log. */
 export async function remembered(scene: VerifiedScene, storage: WebStorage): Promise<Outcome> {
@@ -212,7 +320,7 @@ export interface Alteration {
 export type Recorded = ReadonlyMap<string, { readonly status: number; readonly body: Uint8Array }>
 
 /** The answers from which a level is proved for alice. */
-export async function recordAnswers(scene: VerifiedScene, names: readonly Name[], require: Level): Promise<Recorded> {
+export async function recordAnswers(scene: VerifiedScene, names: readonly Name[], require: Level, more: Partial<ResolverOptions> = {}): Promise<Recorded> {
   const recorded = new Map<string, { status: number; body: Uint8Array }>()
   const recording: typeof fetch = async (input, init) => {
     const response = await fetch(input, init)
@@ -220,12 +328,12 @@ export async function recordAnswers(scene: VerifiedScene, names: readonly Name[]
     recorded.set(urlOf(input), { status: response.status, body })
     return response
   }
-  await outcomeOf(scene, names, require, { request: { fetch: recording } })
+  await outcomeOf(scene, names, require, { ...more, request: { fetch: recording } })
   return new Map([...recorded].sort(([one], [other]) => (one < other ? -1 : 1)))
 }
 
 /** What comes of these answers where one byte of one is altered. */
-export async function outcomeOfAltered(scene: VerifiedScene, names: readonly Name[], require: Level, recorded: Recorded, { answer, byte, by }: Alteration): Promise<Outcome> {
+export async function outcomeOfAltered(scene: VerifiedScene, names: readonly Name[], require: Level, recorded: Recorded, { answer, byte, by }: Alteration, more: Partial<ResolverOptions> = {}): Promise<Outcome> {
   const urls = [...recorded.keys()]
   const altered = urls[answer % urls.length]
   const replaying: typeof fetch = (input) => {
@@ -234,17 +342,17 @@ export async function outcomeOfAltered(scene: VerifiedScene, names: readonly Nam
     if (urlOf(input) === altered) sent[byte % sent.length] = (sent[byte % sent.length] ?? 0) ^ by
     return Promise.resolve(new Response(sent, { status }))
   }
-  return await outcomeOf(scene, names, require, { request: { fetch: replaying, attempts: 1 }, patienceMs: 0 })
+  return await outcomeOf(scene, names, require, { ...more, request: { fetch: replaying, attempts: 1 }, patienceMs: 0 })
 }
 
 /** Alterations spread over all answers, and what came of them but the right document and an error; none where all is well. */
 export async function wrongAnswers(scene: VerifiedScene, count: number): Promise<unknown[]> {
   const wrong: unknown[] = []
-  for (const [names, require] of [[['honest'], 'witnessed'], [['honest', 'mirror'], 'latest']] as const) {
-    const recorded = await recordAnswers(scene, names, require)
+  for (const [names, require, more] of [[['honest'], 'witnessed', {}], [['honest', 'mirror'], 'latest', {}], [['honest'], 'latest', byMap(scene)]] as const) {
+    const recorded = await recordAnswers(scene, names, require, more)
     for (let i = 0; i < count; i++) {
       const alteration = { answer: i, byte: i * 7_919, by: 1 + ((i * 31) % 255) }
-      const outcome = await outcomeOfAltered(scene, names, require, recorded, alteration)
+      const outcome = await outcomeOfAltered(scene, names, require, recorded, alteration, more)
       if (!isRight(scene, outcome)) wrong.push({ alteration, outcome })
     }
   }
