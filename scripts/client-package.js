@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 
 const ROOT = join(import.meta.dirname, '..')
-const DEPENDENCIES = ['@noble/curves', '@noble/hashes', '@noble/post-quantum', '@scure/base', 'cbor-x']
+const DEPENDENCIES = ['@noble/curves', '@noble/hashes', '@noble/post-quantum', '@scure/base']
 
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { dist: { type: 'string', default: join(ROOT, 'dist') } } })
 const [folder] = positionals

@@ -22,7 +22,7 @@ import type { WitnessesReport } from './log/witnesses.ts'
 import { curveFinder } from './native/find-signer.ts'
 import { chooseBackEnds } from './native/self-test.ts'
 import type { Verifier } from './native/verifier.ts'
-import { keepMap } from './mapping.ts'
+import { keepMap, readMap } from './mapping.ts'
 import { openStorage } from './open-storage.ts'
 import { openVerifier } from './open-verifier.ts'
 import { checkOrigin, newLog, signFor, writeVkey, type OpenedLog, type Signer } from './signing.ts'
@@ -55,16 +55,17 @@ export interface CreatedLog extends StateFiles {
 
 /** Starts a directory. Throws in words for the operator where something is missing or does not belong together. */
 export async function startDirectory(config: Config): Promise<RunningDirectory> {
-  const withheld = readWithheld(config.withheldFile)
+  const { entries: withheld } = readWithheld(config.withheldFile)
   const log = openLogLines(config.logLevel)
   await using stack = new AsyncDisposableStack()
-  const { store } = stack.use(await openStorage(config, log))
   const backEnds = chooseBackEnds()
-  const verifier = config.role === 'reader' ? null : stack.use(await openVerifier(backEnds, log))
+  const opening = config.role === 'reader' ? null : openVerifier(stack, backEnds, log)
+  const { store } = stack.use(await openStorage(config, log))
+  const verifier = await opening
   const watched = watch(config)
   const opened = config.role === 'signer' ? await openAsSigner(stack, store, config, watched.observer, log) : await openWithoutKey(store, config)
   const { tip, origin, vkeys, witnesses } = opened
-  const map = config.role === 'signer' && config.map ? keepMap(stack, store, config, opened, log) : null
+  const map = !config.map ? null : config.role === 'signer' ? keepMap(stack, store, config, opened, log) : readMap(store, log)
   const answers = new AnswerCache({ store, tip })
   const published = new PublishedTimes(systemClock)
   const ended: Promise<void>[] = [...opened.ended, follow(stack, { store, tip, ahead: (size) => answers.follow(size), seen: (publication) => published.see(publication), log })]

@@ -4,16 +4,18 @@
 import type { Config } from './config.ts'
 import { mapOrigin } from './core/map/map-leaf.ts'
 import { KEY_TYPES } from './core/tlog/note.ts'
+import type { Policy } from './core/tlog/policy.ts'
 import { openGuard } from './log/guard.ts'
 import type { LogLine } from './log/ports.ts'
 import { HeldMap } from './map/held-map.ts'
+import { ReadMap } from './map/read-map.ts'
 import { runMap } from './map/run-map.ts'
 import { newLog, openWitnesses, type OpenedLog, type Signer } from './signing.ts'
 import { mapFiles, readKeys } from './state-files.ts'
 import type { Store } from './storage/store.ts'
 import { systemClock } from './system.ts'
 
-/** A map that is being written and served. */
+/** A map that is served. */
 export interface KeptMap {
   /** As `HeldMap.prove`. */
   prove(did: string): Promise<string | null>
@@ -29,8 +31,7 @@ export function keepMap(stack: AsyncDisposableStack, store: Store, config: Confi
   const kept = (async () => {
     const { keys, guard } = await openMapSigner(store, config, origin)
     using _guard = guard
-    // The policy may name the log, and need not name its map.
-    const witnesses = openWitnesses(store.map, config, guard, keys, log, (policy) => ({ ...policy, logs: [] }))
+    const witnesses = openWitnesses(store.map, config, guard, keys, log, policyOfMap)
     fault = () => witnesses?.faults().join('; ') || null
     try {
       const { mapIntervalMs: intervalMs, checkpointIntervalMs } = config
@@ -52,6 +53,21 @@ export function keepMap(stack: AsyncDisposableStack, store: Store, config: Confi
     prove: (did) => held.prove(did),
     standing: () => ({ size: held.shown?.leaf.size ?? null, leaves: held.shown?.leaves ?? 0, fault: fault?.() ?? null }),
   }
+}
+
+/** Serves a map that another process writes. Never throws: what keeps it from its work is said, and the log goes on. */
+export function readMap(store: Store, log: LogLine): KeptMap {
+  const map = new ReadMap(store, systemClock)
+  map.catchUp().catch((error: unknown) => log('warn', { error }, 'the map cannot be read; it is tried again with each request'))
+  return {
+    prove: (did) => map.prove(did),
+    standing: () => ({ size: map.shown?.leaf.size ?? null, leaves: map.shown?.leaves ?? 0, fault: null }),
+  }
+}
+
+/** The policy of a log as that of its map: it may name the log, and need not name the map. */
+export function policyOfMap(policy: Policy): Policy {
+  return { ...policy, logs: [] }
 }
 
 async function openMapSigner(store: Store, config: Config, log: string): Promise<Signer> {

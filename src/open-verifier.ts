@@ -4,7 +4,10 @@ import type { LogLine } from './log/ports.ts'
 import type { BackEnds } from './native/back-ends.ts'
 import { createVerifier, type Verifier } from './native/verifier.ts'
 
-/** Starts threads that check signatures; what happens to one is a line of the log. */
-export function openVerifier(backEnds: BackEnds, log: LogLine): Promise<Verifier> {
-  return createVerifier({ backEnds, onIncident: (error) => log('error', { error }, 'a thread that checks signatures failed; its work is done all the same') })
+/** Starts threads that check signatures, and are ended with the stack; what happens to one is a line of the log. They may start while other things do. */
+export function openVerifier(stack: AsyncDisposableStack, backEnds: BackEnds, log: LogLine): Promise<Verifier> {
+  const opening = createVerifier({ backEnds, onIncident: (error) => log('error', { error }, 'a thread that checks signatures failed; its work is done all the same') })
+  opening.catch(() => undefined) // it is thrown where it is awaited
+  stack.defer(() => opening.then((verifier) => verifier[Symbol.asyncDispose](), () => undefined))
+  return opening
 }

@@ -10,7 +10,7 @@ import { RESOLVE_TEXTS } from '../src/client/resolve-error.ts'
 import { LEVELS } from '../src/client/resolve.ts'
 import { formatVerifierKey } from '../src/core/tlog/note.ts'
 import { newHome } from './support/program.ts'
-import { openScene, SCENE_WITNESS, type SceneServers } from './support/verified-scene.ts'
+import { openScene, SCENE_MIRROR, SCENE_WITNESS, type SceneServers } from './support/verified-scene.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 const PAGE = readFileSync(join(ROOT, 'docs', 'client.md'), 'utf8')
@@ -38,10 +38,12 @@ describe('docs/client.md', () => {
 
   it('has examples that run and print what they promise', async () => {
     const outputs = await Promise.all(blocks('js').map(runExample))
-    const [witnessed = '', signed = '', agreed = '', followed = '', refused = '', included = ''] = outputs
-    expect(outputs.length).toBe(6)
+    const [witnessed = '', signed = '', mapped = '', agreed = '', followed = '', refused = '', included = ''] = outputs
+    expect(outputs.length).toBe(7)
     expect(witnessed).toContain("[ 'at://newest.alice.test' ] [ 'signed', 'included', 'witnessed' ] []")
     expect(signed).toContain(`4 operations lead to ${opened.scene.documents.newest}`)
+    const by = 'the map of 307 entries, which m derived,'
+    expect(mapped).toBe(`false ${opened.scene.documents.newest} ${by} has nothing newer\ntrue ${by} has no such identity\n`)
     expect(agreed).toContain('agree')
     expect(followed).toBe(`${opened.scene.documents.newest} a replay of all 307 entries has nothing newer\nAbortError\n`)
     expect(refused).toContain('NOT_FOUND')
@@ -52,6 +54,7 @@ describe('docs/client.md', () => {
     using home = newHome()
     writeFileSync(join(home.folder, 'log.vkey'), `${opened.scene.vkey}\n`)
     writeFileSync(join(home.folder, 'witnesses.policy'), opened.scene.policy)
+    writeFileSync(join(home.folder, 'map.policy'), opened.scene.mapPolicy)
     const commands = blocks('sh').join('').split('\n').filter((line) => line.startsWith('stele '))
     const last: (string | undefined)[] = []
     for (const command of commands) {
@@ -60,7 +63,7 @@ describe('docs/client.md', () => {
       expect([code, stdout], stderr).toEqual([0, `${opened.scene.documents.newest}\n`])
       last.push(/(\w+) +[^\n]*\n$/.exec(stderr)?.[1])
     }
-    expect(last).toEqual(LEVELS)
+    expect(last).toEqual([...LEVELS, 'latest'])
   })
 
   async function runExample(code: string): Promise<string> {
@@ -75,7 +78,7 @@ describe('docs/client.md', () => {
 
   // The page names servers, an identity, keys and a package that are elsewhere.
   function local(text: string): string {
-    const { servers, alice, vkey } = opened.scene
+    const { servers, alice, vkey, mapVkey } = opened.scene
     const rooms: Record<string, string> = { '': 'client/index.ts', '/core': 'core/index.ts', '/node': 'client/node.ts' }
     return text
       .replaceAll('https://plc.example.com', servers.honest)
@@ -83,6 +86,8 @@ describe('docs/client.md', () => {
       .replaceAll('https://copy.example.net', servers.third)
       .replaceAll('did:plc:ewvi7nxzyoun6zhxrhs64oiz', alice)
       .replaceAll(/plc\.example\.com\/log\+[0-9a-f]{8}\+[\w+/]+=*/g, vkey)
+      .replaceAll(/plc\.example\.com\/log\/map\+[0-9a-f]{8}\+[\w+/]+=*/g, mapVkey)
+      .replaceAll(/mirror\.example\.org\/rules-v1\+[0-9a-f]{8}\+[\w+/]+=*/g, formatVerifierKey(SCENE_MIRROR))
       .replaceAll(/witness\.example\+[0-9a-f]{8}\+[\w+/]+=*/g, formatVerifierKey(SCENE_WITNESS))
       .replaceAll(/'stele-client(\/\w+)?'/g, (_, room = '') => `'${join(ROOT, 'src', rooms[String(room)] ?? '')}'`)
   }

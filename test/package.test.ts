@@ -112,7 +112,7 @@ describe('the packages', () => {
 
   it('leave out of a bundle what is not imported: who verifies gets what docs/client.md promises', async () => {
     const input = join(packed.folder, 'verifying.mjs')
-    writeFileSync(input, "export { createResolver } from 'stele-client'\n")
+    writeFileSync(input, "export { createResolver, stateProof } from 'stele-client'\n")
     await using bundle = await rolldown({ input, platform: 'browser' })
     const { output } = await bundle.generate({ format: 'esm', minify: true })
     const [, limit] = /are less than (\d+) kB/.exec(readFileSync(join(ROOT, 'docs', 'client.md'), 'utf8')) ?? []

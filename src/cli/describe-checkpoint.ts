@@ -1,5 +1,6 @@
 // The signatures of a checkpoint in words: who made them, and when.
 
+import type { MapReport } from '../client/check-map.ts'
 import { formatTimestamp } from '../core/encoding/timestamp.ts'
 import { KEY_TYPES, type Note, type VerifiedSignature, type VerifierKey } from '../core/tlog/note.ts'
 import { escapeLine } from './terminal.ts'
@@ -20,4 +21,10 @@ export function describeSignatures(note: Note, told: readonly VerifiedSignature[
   const lines = told.map(({ key, timestamp }) => `cosigned ${describeNoteKey(key)} ${describeSeconds(timestamp)}`)
   const unknown = note.signatures.filter((signature) => !verified.some((known) => known.signature === signature)).map(({ name }) => escapeLine(name))
   return unknown.length === 0 ? lines : [...lines, `not checked, by keys that were not named: ${unknown.join(', ')}`]
+}
+
+/** What was checked of a map, in one line. */
+export function describeMap({ checkpoint, from, versions, derived }: MapReport): string {
+  const how = derived ? 'each derived from the log again' : 'each of a tree of the log; their roots were not derived'
+  return `map        ${checkpoint === null ? 'no checkpoint' : `${versions} versions${from === 0 ? '' : ` after the ${from} of the last audit`}, ${how}`}`
 }

@@ -8,8 +8,11 @@ import { readHttpUrl, UsageError } from '../config.ts'
 import { keysOfCursor, memoryCursor, type CursorStore } from '../client/cursor.ts'
 import { fileCursor } from '../client/file-cursor.ts'
 import { LogContradictionError } from '../client/follow.ts'
+import { partKeys } from '../client/keys.ts'
+import { ServerError } from '../client/request.ts'
 import { webhook, WEBHOOK_LIMITS, type Deliver } from '../client/webhook.ts'
 import { utf8Encode } from '../core/encoding/text.ts'
+import { mapOrigin } from '../core/map/map-leaf.ts'
 import { formatVerifierKey, type VerifierKey } from '../core/tlog/note.ts'
 import { keepDeadLetter } from './dead-letters.ts'
 import { collect } from './options.ts'
@@ -47,12 +50,23 @@ export function openCursor(path: string | undefined): CursorStore {
 
 /** The keys of the log: those that are named, those that the cursor was kept with, or those that the first address shows, which is said. */
 export async function knownKeys({ vkey }: FollowingFlags, cursor: CursorStore, urls: readonly string[], signal: AbortSignal): Promise<readonly VerifierKey[]> {
-  if (vkey !== undefined) return readVerifierKeys(vkey)
+  if (vkey !== undefined) return partKeys(readVerifierKeys(vkey)).logKeys
   const kept = keysOfCursor((await cursor.read()) ?? '')
   if (kept.length > 0) return kept
   const [url = ''] = urls
   const keys = await readShownKeys(url, signal)
   say(`no --vkey was given: the log is held to the key that ${url} shows, ${keys.map(formatVerifierKey).join(' ')}`)
+  return keys
+}
+
+/** The keys that an address shows of the map of a log, which is said; none where it has no map. */
+export async function shownMapKeys(url: string, origin: string, signal: AbortSignal): Promise<readonly VerifierKey[]> {
+  const shown = await readShownKeys(url, signal, 'map/vkey').catch((error: unknown) => {
+    if (error instanceof ServerError && error.status === 404) return []
+    throw error
+  })
+  const keys = shown.filter(({ name }) => name === mapOrigin(origin))
+  if (keys.length > 0) say(`no key of the map was given: it is held to the one that ${url} shows, ${keys.map(formatVerifierKey).join(' ')}`)
   return keys
 }
 

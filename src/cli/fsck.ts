@@ -5,17 +5,23 @@ import { join } from 'node:path'
 import { Command } from 'commander'
 import { readConfig, readDirectoryUrl, readHttpUrl, UsageError, type Config } from '../config.ts'
 import type { VerifyAnswers } from '../client/check-tree.ts'
-import { fsck, type FsckOptions, type FsckReport, type KeptCheckpoint } from '../client/fsck.ts'
-import { httpTileReader, orElse } from '../client/tile-reader.ts'
+import { openMapCheck, type MapReport } from '../client/check-map.ts'
+import { findWrongMap } from '../client/fork.ts'
+import { fsck, orNothing, type FsckOptions, type FsckReport, type KeptCheckpoint } from '../client/fsck.ts'
+import { partKeys } from '../client/keys.ts'
+import { httpTileReader, orElse, type TileReader } from '../client/tile-reader.ts'
 import { alarmPart, alarmWords, formatAlarm } from '../core/alarm.ts'
 import { base64 } from '../core/encoding/text.ts'
 import { verdictOf } from '../core/errors.ts'
 import { formatEvidence } from '../core/evidence.ts'
+import type { Replayed } from '../core/replay.ts'
 import type { VerifierKey } from '../core/tlog/note.ts'
 import { parseTlogProof } from '../core/tlog/tlog-proof.ts'
+import { nativeSha256 } from '../map/native-sha256.ts'
 import { checkDatabase } from './check-database.ts'
 import { checkMap } from './check-map.ts'
 import { openDatabase } from './database.ts'
+import { describeMap } from './describe-checkpoint.ts'
 import { EXIT } from './exit.ts'
 import { openVerifier } from './fast-verifier.ts'
 import { onInterrupt } from './interrupt.ts'
@@ -27,7 +33,7 @@ import { readVerifierKeys, VKEY_HELP } from './verifier-keys.ts'
 /** The command. */
 export function fsckCommand(): Command {
   return addSettings(new Command('fsck'), [...new Set([...CLIENT_SETTINGS, ...STORAGE_SETTINGS])])
-    .description('Read a whole log and derive everything again: every tile, every root, every rule.')
+    .description('Read a whole log and derive everything again: every tile, every root, every rule, every version of its map.')
     .argument('[url]', "the log's prefix, which is the address of a directory (default: --url)")
     .option('--database', 'check the database of --data or --database-url, its derived columns too')
     .option('--vkey <key or file>', `${VKEY_HELP} (default with --database: log.vkey in --data)`, collect)
@@ -69,15 +75,30 @@ function readKept(where: string): KeptCheckpoint {
   return { where, note: verdictOf(() => parseTlogProof(text)).value?.checkpoint ?? text }
 }
 
-async function checkPublished(url: string | undefined, also: readonly string[], flags: Flags, keys: readonly VerifierKey[] | null, options: FsckOptions): Promise<FsckReport> {
+async function checkPublished(url: string | undefined, also: readonly string[], flags: Flags, keys: readonly VerifierKey[] | null, options: FsckOptions): Promise<Found> {
   warnWithout(keys)
+  const { logKeys, mapKeys } = partKeys(keys ?? [])
   using progress = startProgress('checking', 'entries', 0)
-  const others = also.map((other) => httpTileReader(readHttpUrl('--also', other)))
-  const reader = orElse(httpTileReader(readDirectoryUrl(url === undefined ? flags : { ...flags, url })), others)
-  return await fsck(reader, keys, { ...options, onProgress: (done, size) => progress.update(done, size) })
+  const address = readDirectoryUrl(url === undefined ? flags : { ...flags, url })
+  const others = also.map((other) => readHttpUrl('--also', other))
+  const readerAt = (path: string): TileReader => orElse(httpTileReader(address + path), others.map((other) => httpTileReader(other + path)))
+  // The map first, and then the log that it is of.
+  const check = await openMapCheck(readerAt('/map'), { keys: mapKeys.length === 0 ? null : mapKeys, start: null, derive: true, sha256: nativeSha256 })
+  if (check !== null && keys !== null && mapKeys.length === 0) say("nobody vouches for the map's checkpoint: name its key with --vkey too (GET /map/vkey)")
+  const onMap = check === null ? {} : { onReplayed: (replayed: Replayed) => check.replayed(replayed) }
+  const report = await fsck(readerAt(''), keys === null ? null : logKeys, { ...options, ...onMap, onProgress: (done, size) => progress.update(done, size) })
+  if (check === null) return { ...report, map: null }
+  const map = await check.finish(null, report.problems.some(({ kind }) => kind === 'withheld'))
+  const evidence = map.wrong === null || keys === null ? null : await orNothing(findWrongMap({ reader: readerAt('/map'), note: map.note, keys: mapKeys }, { reader: readerAt(''), note: report.note, keys: logKeys }, map.wrong))
+  return { ...report, map, problems: [...report.problems, ...map.problems], evidence: [...report.evidence, ...(evidence === null ? [] : [evidence])] }
 }
 
-async function checkStored(config: Config, given: readonly VerifierKey[] | null, verifyAnswers: VerifyAnswers): Promise<FsckReport> {
+interface Found extends FsckReport {
+  /** null where no map is shown. */
+  readonly map: MapReport | null
+}
+
+async function checkStored(config: Config, given: readonly VerifierKey[] | null, verifyAnswers: VerifyAnswers): Promise<Found> {
   await using storage = await openDatabase(config)
   const file = join(config.dataDir, 'log.vkey')
   const keys = given ?? (existsSync(file) ? readVerifierKeys([file]) : null)
@@ -85,16 +106,17 @@ async function checkStored(config: Config, given: readonly VerifierKey[] | null,
   using progress = startProgress('checking', 'entries', 0)
   const report = await checkDatabase(storage.store, keys, { verifyAnswers, onProgress: (done, size) => progress.update(done, size) })
   using interrupt = onInterrupt()
-  return { ...report, problems: [...report.problems, ...(await checkMap(storage.store, interrupt.signal))] }
+  return { ...report, map: null, problems: [...report.problems, ...(await checkMap(storage.store, interrupt.signal))] }
 }
 
 function warnWithout(keys: readonly VerifierKey[] | null): void {
   if (keys === null) say("nobody vouches for the checkpoint: name the log's key with --vkey to have its signature checked")
 }
 
-function tell({ checkpoint, entries, dids, rejected, problems }: FsckReport): number {
+function tell({ checkpoint, entries, dids, rejected, problems, map }: Found): number {
   if (checkpoint !== null) print(`log        ${escapeLine(checkpoint.origin)}\nsize       ${checkpoint.size}\nroot       ${base64.encode(checkpoint.root)}`)
   print(`checked    ${entries} entries of ${dids} identities`)
+  if (map !== null) print(describeMap(map))
   for (const { index, did, code, words } of rejected) print(`rejected   entry ${index}${did === '' ? '' : ` of ${did}`}: ${code}: ${escapeLine(words)}`)
   for (const { kind, where, words } of problems) print(`${kind === 'withheld' ? 'withheld' : 'broken  '}   ${escapeLine(where)}: ${escapeLine(words)}`)
   if (problems.length > 0) return EXIT.failed

@@ -2,6 +2,8 @@
 
 import { CommanderError } from 'commander'
 import { readLogLevel, UsageError } from '../config.ts'
+import { useSha256 } from '../core/encoding/sha256.ts'
+import { nativeSha256 } from '../map/native-sha256.ts'
 import { EXIT } from './exit.ts'
 import { flagsOf } from './options.ts'
 import { buildProgram } from './program.ts'
@@ -13,6 +15,7 @@ import { boundYoungGeneration } from '../young-generation.ts'
 export async function main(args: readonly string[]): Promise<number> {
   endQuietlyOnClosedPipe()
   boundYoungGeneration()
+  useSha256(nativeSha256)
   let level: string = 'info'
   const program = buildProgram()
   program.hook('preAction', (_program, command) => {

@@ -14,6 +14,7 @@ import { readVerifierKeys } from './verifier-keys.ts'
 
 interface Options extends NotaryOptions {
   readonly upstreamVkey?: readonly string[]
+  readonly mapVkey?: readonly string[]
   readonly cosign?: true | string
 }
 
@@ -25,6 +26,7 @@ export function mirrorCommand(): Command {
     .description('Mirror a log: check every entry and every root, and serve all of it again.')
     .requiredOption('--upstream <url>', 'a directory or mirror that serves the log; can be repeated for further ones of the same log', collect)
     .option('--upstream-vkey <key or file>', "the log's verifier key (NAME+ID+BASE64), or a file with one a line; can be repeated (default: the one that is seen first)", collect)
+    .option('--map-vkey <key or file>', "the verifier key of the log's map, or a file with one a line; can be repeated (default: the one that is seen first)", collect)
     .option('--forward-writes', 'pass submitted operations on to the upstream, rather than refuse them')
     .option('--cosign [name]', 'cosign what is verified and served here, and be asked for it as a witness; the name of the keys, for ever, is given at the first start: a host name and path, without a scheme (default: one that nobody else has)')
     .option('--port <number>', 'TCP port, 0 for any', '2583')
@@ -43,7 +45,8 @@ function readMirrorConfig(options: Options, command: Command): MirrorConfig {
   const upstreams = [...new Set(options.upstream.map((url) => readHttpUrl('--upstream', url)))]
   if (upstreams.length > MIRROR_LIMITS.upstreams) throw new UsageError(`--upstream: more than ${MIRROR_LIMITS.upstreams} are too many`)
   const vkeys = options.upstreamVkey === undefined ? null : readVerifierKeys(options.upstreamVkey, '--upstream-vkey')
-  return { ...readConfig(flags), upstreams, vkeys, forwardWrites: options.forwardWrites === true, cosign: options.cosign === undefined ? null : { name: options.cosign === true ? null : options.cosign } }
+  const mapVkeys = options.mapVkey === undefined ? null : readVerifierKeys(options.mapVkey, '--map-vkey')
+  return { ...readConfig(flags), upstreams, vkeys, mapVkeys, forwardWrites: options.forwardWrites === true, cosign: options.cosign === undefined ? null : { name: options.cosign === true ? null : options.cosign } }
 }
 
 async function serve(config: MirrorConfig): Promise<number> {

@@ -4,6 +4,8 @@
 import type { Command } from 'commander'
 import { MIRROR_LIMITS } from '../../mirror/limits.ts'
 import { startNotary, type NotaryConfig } from '../../mirror/start-notary.ts'
+import { parseTimestamp } from '../core/encoding/timestamp.ts'
+import { verdictOf } from '../core/errors.ts'
 import { readConfig, readHttpUrl, UsageError, type SettingName } from '../config.ts'
 import { EXIT } from './exit.ts'
 import { addSettings, flagsOf } from './options.ts'
@@ -16,10 +18,11 @@ export interface NotaryOptions {
   readonly plain?: true
   readonly source?: string
   readonly upstreamRate?: string
+  readonly acknowledged?: string
   readonly forwardWrites?: true
 }
 
-const NOTARY_SETTINGS = ['origin', 'key', 'guard', 'checkpoint-interval', 'policy', 'witness-rate', 'witness-fail-open'] as const satisfies readonly SettingName[]
+const NOTARY_SETTINGS = ['origin', 'key', 'guard', 'checkpoint-interval', 'map-interval', 'no-map', 'policy', 'witness-rate', 'witness-fail-open'] as const satisfies readonly SettingName[]
 
 /** Adds them to the command. */
 export function addNotaryOptions(command: Command): Command {
@@ -27,7 +30,8 @@ export function addNotaryOptions(command: Command): Command {
     command
       .option('--plain', 'the upstream is a plain did:plc directory, which has no log: check every operation, and keep a log of them under an origin and a key of its own')
       .option('--source <name>', "with --plain, the upstream's name, written into every entry for ever (default: the host of its address)")
-      .option('--upstream-rate <number>', `with --plain, requests of the upstream in a minute, 0 for any number (default: ${MIRROR_LIMITS.requestsPerMinute})`),
+      .option('--upstream-rate <number>', `with --plain, requests of the upstream in a minute, 0 for any number (default: ${MIRROR_LIMITS.requestsPerMinute})`)
+      .option('--acknowledged <time>', 'with --plain, what was set aside or diverged before this time (2026-11-21T00:00:00.000Z) is known: it stays listed and is no fault in health'),
     NOTARY_SETTINGS,
   )
 }
@@ -36,7 +40,7 @@ export function addNotaryOptions(command: Command): Command {
 export function refuseNotaryOptions(command: Command): void {
   const given: Record<string, unknown> = command.opts()
   const flags = flagsOf(command)
-  const stray = [...NOTARY_SETTINGS.filter((name) => flags[name] !== undefined), ...(given['source'] === undefined ? [] : ['source']), ...(given['upstreamRate'] === undefined ? [] : ['upstream-rate'])]
+  const stray = [...NOTARY_SETTINGS.filter((name) => flags[name] !== undefined), ...(given['source'] === undefined ? [] : ['source']), ...(given['upstreamRate'] === undefined ? [] : ['upstream-rate']), ...(given['acknowledged'] === undefined ? [] : ['acknowledged'])]
   if (stray.length > 0) throw new UsageError(`--${stray[0]} goes with --plain: a mirror of a log has none of its own`)
 }
 
@@ -45,16 +49,18 @@ export function readNotaryConfig(options: NotaryOptions, command: Command): Nota
   const given: Record<string, unknown> = command.opts()
   const [url, ...more] = options.upstream
   if (url === undefined || more.length > 0) throw new UsageError('--plain follows one --upstream: two directories are two histories')
-  for (const [name, flag] of [['upstreamVkey', '--upstream-vkey'], ['cosign', '--cosign']] as const) {
+  for (const [name, flag] of [['upstreamVkey', '--upstream-vkey'], ['mapVkey', '--map-vkey'], ['cosign', '--cosign']] as const) {
     if (given[name] !== undefined) throw new UsageError(`${flag} does not go with --plain: such an upstream has no log`)
   }
   const { source = null, upstreamRate = String(MIRROR_LIMITS.requestsPerMinute) } = options
   if (source === '') throw new UsageError('--source: a name has at least one character')
   if (!/^\d{1,7}$/.test(upstreamRate)) throw new UsageError(`--upstream-rate: ${upstreamRate} is not a number of requests a minute (0 to 9999999)`)
+  const { value: acknowledged } = verdictOf(() => (options.acknowledged === undefined ? 0 : parseTimestamp(options.acknowledged)))
+  if (acknowledged === null) throw new UsageError(`--acknowledged: ${options.acknowledged} is not a time like 2026-11-21T00:00:00.000Z`)
   const flags = flagsOf(command)
   // A switch here, and an address for a directory.
   delete flags['forward-writes']
-  return { ...readConfig(flags), role: 'signer', upstream: readHttpUrl('--upstream', url), source, passOn: options.forwardWrites === true, requestsPerMinute: Number(upstreamRate) }
+  return { ...readConfig(flags), role: 'signer', upstream: readHttpUrl('--upstream', url), source, passOn: options.forwardWrites === true, requestsPerMinute: Number(upstreamRate), acknowledged }
 }
 
 /** Runs a notary until it is told to stop, or cannot go on; resolves with the exit code. */

@@ -1,14 +1,19 @@
 // `stele recover-log`: a database that lacks what was signed is filled from whoever serves the log. spec/mirror.md#recovering
 
+import { existsSync } from 'node:fs'
 import { Command } from 'commander'
-import { recoverLog, type Recovered, type RecoveryPorts } from '../../mirror/recover-log.ts'
+import { recoverLog, RecoveryError, type Recovered, type RecoveryPorts } from '../../mirror/recover-log.ts'
+import { recoverMap } from '../../mirror/recover-map.ts'
 import { httpTileReader } from '../client/tile-reader.ts'
-import { readConfig, readHttpUrl, UsageError } from '../config.ts'
-import { openGuard } from '../log/guard.ts'
+import { readConfig, readHttpUrl, UsageError, type Config } from '../config.ts'
+import { mapOrigin } from '../core/map/map-leaf.ts'
+import { GuardError, openGuard } from '../log/guard.ts'
 import { refuseNotary } from '../log/open-log.ts'
-import { logOfDataFolder, readKeys, stateFiles } from '../state-files.ts'
+import { logOfDataFolder, mapFiles, readKeys, stateFiles } from '../state-files.ts'
+import type { Store } from '../storage/store.ts'
 import { systemClock } from '../system.ts'
 import { openDatabase } from './database.ts'
+import { EXIT } from './exit.ts'
 import { openVerifier } from './fast-verifier.ts'
 import { onInterrupt } from './interrupt.ts'
 import { addSettings, flagsOf, LOG_SETTINGS } from './options.ts'
@@ -19,11 +24,11 @@ import { say } from './terminal.ts'
 export function recoverLogCommand(): Command {
   return addSettings(new Command('recover-log'), LOG_SETTINGS)
     .description(
-      'Where the database lacks what was signed, or is lost altogether: fill it again with the bytes that a mirror of this log has kept, up to the size and root that the guard remembers. ' +
+      'Where the database lacks what was signed, or is lost altogether: fill it again with the bytes that a mirror of this log has kept, up to the size and root that the guard remembers; the log of its map as well. ' +
         'Every process of the log must be stopped. Nothing is signed by this; `stele serve` goes on after it.',
     )
     .requiredOption('--from <url>', 'who serves the log: a mirror, or anybody who has its tiles and bundles')
-    .addHelpText('after', '\nExample:\n  $ stele recover-log --from https://mirror.example --data ./data')
+    .addHelpText('after', '\nExample:\n  $ stele recover-log --from https://mirror.example --data ./data\n\nExit codes: 0 all that was signed is there, 1 failed, 2 wrong command line, 3 the log is whole, and the log of its map is not.')
     .action(async (options: { from: string }, command: Command) => {
       const config = readConfig(flagsOf(command))
       const url = readHttpUrl('--from', options.from)
@@ -40,7 +45,35 @@ export function recoverLogCommand(): Command {
       const { from, to, published } = await recover({ store, url, origin, keys, guard: { id: guard.id, ...guard.last() } })
       if (to === from) say(`the database holds all that was signed: ${to} entries. Nothing was missing`)
       else say(`${to - from} entries were taken from ${url}: the database holds the ${to} that were signed, with their root. ${published === null ? 'No checkpoint is published' : `The checkpoint of ${published} is published`}; \`stele serve\` goes on from here`)
+      process.exitCode = await recoverOwnMap(store, config, origin, url)
     })
+}
+
+// A map that has signed nothing yet is begun by `stele serve`.
+async function recoverOwnMap(store: Store, config: Config, log: string, url: string): Promise<number> {
+  const origin = mapOrigin(log)
+  const files = mapFiles(config, log)
+  if (!existsSync(files.guardFile)) return EXIT.ok
+  try {
+    using guard = openGuard(files.guardFile, origin)
+    const last = guard.last()
+    if (last.size === 0) return EXIT.ok
+    using interrupt = onInterrupt()
+    const { signal } = interrupt
+    const { from, to } = await recoverMap({
+      store, url, origin, signal,
+      reader: httpTileReader(`${url}/map`, { signal }),
+      keys: readKeys(files.keyFile, origin),
+      guard: { id: guard.id, ...last },
+      now: () => systemClock.timeOfDay(),
+    })
+    if (to > from) say(`${to - from} versions of the map were taken up again: its log holds the ${to} that were signed. \`stele serve\` derives the map itself`)
+    return EXIT.ok
+  } catch (error) {
+    if (!(error instanceof RecoveryError || error instanceof GuardError || error instanceof UsageError)) throw error
+    say(`the log of the map is not whole: ${error.message}. The log goes on without it`)
+    return EXIT.remarks
+  }
 }
 
 async function recover(ports: Pick<RecoveryPorts, 'store' | 'url' | 'origin' | 'keys' | 'guard'>): Promise<Recovered> {

@@ -24,18 +24,20 @@ export function resolveCommand(lookup: HandleLookup = systemLookup()): Command {
     .addHelpText(
       'after',
       '\nExamples:\n  $ stele resolve did:plc:ewvi7nxzyoun6zhxrhs64oiz --data\n  $ stele resolve alice.example.com\n' +
-        '  $ stele resolve alice.example.com --verify --policy witnesses.policy',
+        '  $ stele resolve alice.example.com --verify --policy witnesses.policy\n' +
+        '  $ stele resolve alice.example.com --verify --level latest --policy map.policy --max-age 60s',
     )
     .action(async (text: string, options: VerifyOptions & { data?: true; log?: true; audit?: true }, command: Command) => {
       const handle = text.startsWith('did:') ? null : parseHandle(text)
       if (handle === null) requireIdentifier(text)
       if ([options.data, options.log, options.audit, options.verify].filter((chosen) => chosen).length > 1) throw new UsageError('--data, --log, --audit and --verify exclude each other')
-      const stray = (['level', 'policy', 'vkey', 'maxAge', 'from', 'agree'] as const).find((name) => options[name] !== undefined)
-      if (stray !== undefined && !options.verify) throw new UsageError(`--${stray === 'maxAge' ? 'max-age' : stray} goes with --verify`)
+      const stray = (['level', 'policy', 'vkey', 'mapVkey', 'maxAge', 'from', 'agree'] as const).find((name) => options[name] !== undefined)
+      if (stray !== undefined && !options.verify) throw new UsageError(`--${stray.replace(/[A-Z]/, (letter) => `-${letter.toLowerCase()}`)} goes with --verify`)
       const claimed = handle === null ? null : await resolveHandle(handle, lookup)
       const asked = claimed?.did ?? text
       if (options.verify) {
-        const { document, data } = await resolveVerified(asked, options, command)
+        const { absent, document, data } = await resolveVerified(asked, options, command)
+        if (absent) throw new RefusedError(`${asked} is nowhere in the log: nobody has registered it`)
         if (claimed !== null) compareHandle(claimed, data?.alsoKnownAs ?? [])
         if (document === null) throw new RefusedError(`${asked} was ended with a tombstone: it has no document`)
         return printJson(document)

@@ -34,7 +34,8 @@ export const POLICY_HELP = 'tlog-policy file: the logs that are accepted, and th
 /** The help of `--max-age`. */
 export const MAX_AGE_HELP = 'with --policy: cosignatures older than this do not count (default: any age)'
 
-const MAX_AGE_MS = { min: 0, max: 315_360_000_000 }
+/** What `--max-age` may be. */
+export const MAX_AGE_MS = { min: 0, max: 315_360_000_000 }
 
 /** The trust that options name; null where they name none. Throws UsageError where they do not go together, MALFORMED_POLICY for a file that is none. */
 export function readTrust({ vkey, policy: path, maxAge }: TrustOptions): Trust | null {

@@ -2,7 +2,7 @@
 
 import { normalizeCid } from './encoding/cid.ts'
 import { decodeCbor, encodeCbor, type CborMap, type CborValue } from './encoding/dag-cbor.ts'
-import { concatBytes, utf8Decode } from './encoding/text.ts'
+import { utf8Decode } from './encoding/text.ts'
 import { endOfText, startOfText } from './encoding/transcode.ts'
 import { operationBytes } from './entry-json.ts'
 import { assert } from './errors.ts'
@@ -11,6 +11,7 @@ import { portableSha256, type Sha256 } from './map/hash.ts'
 import { headOf, prevCid } from './plc/chain.ts'
 import { dataOf, parseOperation, type IdentityData } from './plc/operation.ts'
 import { indexAt, type EntryRow, type IndexedChain } from './replay.ts'
+import { MAX_ENTRY_BYTES } from './tlog/bundle.ts'
 
 /** The state that an identity came to. `leaves` has the leaf hash of each of its entries; at least one. */
 export function stateOf({ chain, indices }: IndexedChain, leaves: readonly Uint8Array[]): DidState {
@@ -40,21 +41,30 @@ export function stateOfRows(rows: readonly Pick<EntryRow, 'index' | 'cid' | 'ent
   assert(head !== undefined, 'an identity has an operation in effect')
   return {
     entries: rows.length,
-    history: historyRoot(rows.map(({ index, entry }) => ({ index, leaf: sha256(concatBytes(LEAF, entry)) })), sha256),
+    history: historyRoot(rows.map(({ index, entry }) => ({ index, leaf: sha256(prefixed(LEAF, entry)) })), sha256),
     head: head.index,
     deactivated: head.data === null,
-    data: sha256(head.data ?? new Uint8Array(0)),
+    data: sha256(head.data === null ? new Uint8Array(0) : prefixed(FOUR_KEYS, head.data)),
   }
 }
 
 /** Whether an entry that was accepted is the first of its identity. */
 export function isGenesis(entry: Uint8Array): boolean {
-  return skim(operationBytes(entry)).prev === null
+  const bytes = operationBytes(entry)
+  return bytes[prevOf(new DataView(bytes.buffer, bytes.byteOffset, bytes.length))] === NULL
 }
 
-const LEAF = Uint8Array.of(0x00)
+// A byte and others behind it, until the next call.
+function prefixed(first: number, rest: Uint8Array): Uint8Array {
+  MESSAGE[0] = first
+  MESSAGE.set(rest, 1)
+  return MESSAGE.subarray(0, 1 + rest.length)
+}
 
-/** What is needed of an operation: the CID that its `prev` means, and the DAG-CBOR of its data; null for none. */
+const MESSAGE = new Uint8Array(1 + MAX_ENTRY_BYTES)
+const LEAF = 0x00
+
+/** What is needed of an operation: the CID that its `prev` means, and the DAG-CBOR of its data without the first byte, which says that it is a map of four; null for none. */
 interface Skimmed {
   readonly prev: string | null
   readonly data: Uint8Array | null
@@ -63,21 +73,24 @@ interface Skimmed {
 // The canonical order of keys is sig, prev, type, and then the four that the data are made of.
 function skim(bytes: Uint8Array): Skimmed {
   const cbor = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
-  const prevAt = endOfText(cbor, endOfText(cbor, endOfText(cbor, 1)))
+  const prevAt = prevOf(cbor)
   const first = bytes[prevAt] === NULL
   const typeAt = endOfText(cbor, first ? prevAt + 1 : endOfText(cbor, prevAt))
   if (!PLC_OPERATION.every((byte, i) => byte === bytes[typeAt + i])) return skimDecoded(bytes)
   const prev = first ? null : utf8Decode(bytes, startOfText(cbor, prevAt), endOfText(cbor, prevAt))
-  const data = bytes.slice(typeAt + PLC_OPERATION.length - 1)
-  data[0] = FOUR_KEYS
-  return { prev: prev?.startsWith('z') ? normalizeCid(prev) : prev, data }
+  return { prev: prev?.startsWith('z') ? normalizeCid(prev) : prev, data: bytes.subarray(typeAt + PLC_OPERATION.length) }
+}
+
+// Where the value of `prev` begins: behind the first key, its value, and the second key.
+function prevOf(cbor: DataView): number {
+  return endOfText(cbor, endOfText(cbor, endOfText(cbor, 1)))
 }
 
 // Tombstones and legacy genesis operations, which are few.
 function skimDecoded(bytes: Uint8Array): Skimmed {
   const operation = parseOperation(decodeCbor(bytes), bytes)
   const data = dataOf(operation)
-  return { prev: prevCid(operation), data: data === null ? null : encodeCbor(dataValue(data)) }
+  return { prev: prevCid(operation), data: data === null ? null : encodeCbor(dataValue(data)).subarray(1) }
 }
 
 const NULL = 0xf6

@@ -40,7 +40,7 @@ export { findSigner, signerFromSecret, signOperation, type OperationSigner, type
 
 export { decodeBundle, encodeBundle, MAX_ENTRY_BYTES } from './tlog/bundle.ts'
 export { formatCheckpoint, openCheckpoint, parseCheckpoint, signCheckpoint, type Checkpoint, type OpenedCheckpoint } from './tlog/checkpoint.ts'
-export { cosign } from './tlog/cosignature.ts'
+export { cosign, RULES_NAME } from './tlog/cosignature.ts'
 export { appendLeaf, decodeEdge, edgeRoot, EMPTY_EDGE, encodeEdge, type Edge } from './tlog/edge.ts'
 export { EMPTY_ROOT, HASH_BYTES, leafHash, nodeHash } from './tlog/hash.ts'
 export { openKeyStatement, signKeyStatement, type KeyStatement } from './tlog/key-statement.ts'
@@ -61,7 +61,7 @@ export {
   type VerifiedSignature,
   type VerifierKey,
 } from './tlog/note.ts'
-export { meetsQuorum, openUnderPolicy, parsePolicy, witnessesOf, type Policy, type PolicyGroup, type PolicyLog, type PolicyWitness } from './tlog/policy.ts'
+export { meetsQuorum, openUnderPolicy, parsePolicy, quorumWitnesses, witnessesOf, type Policy, type PolicyGroup, type PolicyLog, type PolicyWitness } from './tlog/policy.ts'
 export {
   consistencyPlan,
   foldNodes,
@@ -91,6 +91,7 @@ export {
   proveEvidence,
   twoRoots,
   verifyEvidence,
+  wrongMap,
   type BrokenRule,
   type Contradiction,
   type Evidence,
@@ -98,6 +99,7 @@ export {
   type ProvenLeaf,
   type TwoRoots,
 } from './evidence.ts'
+export { MAP_FAULTS, type MapFault, type WrongMap } from './evidence-map.ts'
 export { findBreach, PROVABLE_RULES, verdictOn, type Breach, type PlacedLeaf, type ProvableRule } from './evidence-rules.ts'
 export { grow, type Growth, type TileGrowth } from './growth.ts'
 export { formatReceipt, verifyReceipt, verifyReceiptUnderPolicy, type ProvedEntry } from './receipt.ts'

@@ -19,7 +19,10 @@ import { MAX_PROOF_HASHES, verifyConsistency, verifyInclusion } from './tlog/pro
 import { readAs } from './tlog/strict.ts'
 
 /** What a file holds; nothing of it is trusted before `verifyStateProof`. */
-export interface StateProof {
+export interface StateProof extends OwnPart, CommonPart {}
+
+/** What a file says of its DID. */
+export interface OwnPart {
   readonly did: string
   /** The way of the DID's key. Its leaf is left out where the map has the key: the state gives it. */
   readonly path: TriePath
@@ -27,6 +30,10 @@ export interface StateProof {
   readonly state: DidState | null
   /** All of its entries that the log accepted, ordered by index; none where there is no state. */
   readonly entries: readonly PlacedEntry[]
+}
+
+/** What the files of all DIDs have in common while no newer checkpoint is published. */
+export interface CommonPart {
   /** The tree of the log that the map was derived from. */
   readonly size: number
   /** 32 bytes. */
@@ -107,8 +114,13 @@ export function verifyStateProof(text: string, did: string, trust: StateProofTru
 
 /** The text of a proof. Throws MALFORMED_PROOF where it would not be read back. spec/map.md#state-proofs */
 export function formatStateProof(proof: StateProof): string {
-  checkFields(proof)
-  const { did, path, state, entries, size, root, inclusion, consistency, mapCheckpoint, logCheckpoint } = proof
+  return joinStateProof(proof, formatCommonPart(proof))
+}
+
+/** As `formatStateProof`, of a part of its own and the text of what it has in common with others. */
+export function joinStateProof(own: OwnPart, common: string): string {
+  checkOwn(own)
+  const { did, path, state, entries } = own
   const lines = [
     STATE_PROOF_MAGIC,
     `did ${did}`,
@@ -116,13 +128,22 @@ export function formatStateProof(proof: StateProof): string {
     ...(path.leaf === null ? [] : [`leaf ${base64.encode(path.leaf.key)} ${base64.encode(path.leaf.value)}`]),
     ...(state === null ? [] : [formatState(state)]),
     ...entries.map(({ index, entry }) => `entry ${index} ${base64.encode(entry)}`),
+  ]
+  const text = `${lines.join('\n')}\n${common}`
+  if (text.length > MAX_STATE_PROOF_LENGTH) throw malformed('too long')
+  return text
+}
+
+/** The text of what proofs have in common, from the `tree` line on. Throws MALFORMED_PROOF where it would not be read back. */
+export function formatCommonPart(common: CommonPart): string {
+  checkCommon(common)
+  const { size, root, inclusion, consistency, mapCheckpoint, logCheckpoint } = common
+  const lines = [
     `tree ${size} ${base64.encode(root)}`,
     ...inclusion.map((hash) => `inclusion ${base64.encode(hash)}`),
     ...consistency.map((hash) => `consistency ${base64.encode(hash)}`),
   ]
-  const text = `${lines.join('\n')}\n\n${mapCheckpoint}\n${logCheckpoint}`
-  if (text.length > MAX_STATE_PROOF_LENGTH) throw malformed('too long')
-  return text
+  return `${lines.join('\n')}\n\n${mapCheckpoint}\n${logCheckpoint}`
 }
 
 /** The proof in a text. Throws MALFORMED_PROOF unless `formatStateProof` gives the same text back. What it shows is another question. */
@@ -186,18 +207,30 @@ function readLines(lines: readonly string[], checkpoints: Pick<StateProof, 'mapC
   return { did, path: { steps, leaf }, state, entries, size, root, inclusion, consistency, ...checkpoints }
 }
 
-function checkFields({ did, path: { steps, leaf }, state, entries, size, root, inclusion, consistency, mapCheckpoint, logCheckpoint }: StateProof): void {
+function checkOwn({ did, path: { steps, leaf }, state, entries }: OwnPart): void {
   if (!isDid(did)) throw malformed('did')
-  const hashes = [...steps.map(({ sibling }) => sibling), ...(leaf === null ? [] : [leaf.key, leaf.value]), ...(state === null ? [] : [state.history, state.data]), root, ...inclusion, ...consistency]
-  assert(MAP_HASH_BYTES === HASH_BYTES, 'all hashes are of one length')
-  if (hashes.some((hash) => hash.length !== HASH_BYTES)) throw malformed('a hash that is not 32 bytes')
+  checkHashes([...steps.map(({ sibling }) => sibling), ...(leaf === null ? [] : [leaf.key, leaf.value]), ...(state === null ? [] : [state.history, state.data])])
   if (steps.length > MAX_PATH_STEPS || steps.some(({ bit }) => bit >= MAX_PATH_STEPS)) throw malformed('steps')
-  if (inclusion.length > MAX_PROOF_HASHES || consistency.length > MAX_PROOF_HASHES) throw malformed('hashes')
   if (state === null ? entries.length > 0 : leaf !== null || entries.length !== state.entries || entries.length === 0) throw malformed('a state has its entries, and its own leaf')
   if (leaf !== null && bytesEqual(leaf.key, didKey(did))) throw malformed('the key itself stands at the end')
   if (entries.some(({ index, entry }, i) => index <= (entries[i - 1]?.index ?? -1) || entry.length > MAX_ENTRY_BYTES)) throw malformed('entries')
-  if (![size, ...entries.map(({ index }) => index), ...(state === null ? [] : [state.head])].every((n) => Number.isSafeInteger(n) && n >= 0)) throw malformed('numbers')
+  checkNumbers([...entries.map(({ index }) => index), ...(state === null ? [] : [state.head])])
+}
+
+function checkCommon({ size, root, inclusion, consistency, mapCheckpoint, logCheckpoint }: CommonPart): void {
+  checkHashes([root, ...inclusion, ...consistency])
+  if (inclusion.length > MAX_PROOF_HASHES || consistency.length > MAX_PROOF_HASHES) throw malformed('hashes')
+  checkNumbers([size])
   for (const note of [mapCheckpoint, logCheckpoint]) readAs('MALFORMED_PROOF', () => parseCheckpoint(parseNote(note).text))
+}
+
+function checkHashes(hashes: readonly Uint8Array[]): void {
+  assert(MAP_HASH_BYTES === HASH_BYTES, 'all hashes are of one length')
+  if (hashes.some((hash) => hash.length !== HASH_BYTES)) throw malformed('a hash that is not 32 bytes')
+}
+
+function checkNumbers(numbers: readonly number[]): void {
+  if (!numbers.every((n) => Number.isSafeInteger(n) && n >= 0)) throw malformed('numbers')
 }
 
 function malformed(reason: string): DirectoryError {

@@ -4,6 +4,7 @@ import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:
 import type { ParsedUrlQuery } from 'node:querystring'
 import type { AnswerCache } from './answer-cache.ts'
 import type { CounterPorts } from './ports.ts'
+import type { Taken } from './submit.ts'
 
 /** One request, as far as handlers look at it. */
 export interface Call {
@@ -20,6 +21,8 @@ export interface Call {
   readonly response: ServerResponse
   /** The receipt of the entry at an index; null where no published checkpoint covers it yet. It holds nothing of the operation. */
   readonly receiptOf: (index: number) => Promise<string | null>
+  /** What becomes of the operation that it submits, where that is under way already. */
+  readonly taking: Promise<Taken> | null
   /** Counts this many reads more than the one that every request is. Throws TOO_MANY_REQUESTS where the client has none left. */
   readonly charge: (reads: number) => void
   /** Which of these content types the client likes best, the first where it does not care; false where none. */

@@ -18,6 +18,7 @@ import type { CounterOptions, CounterPorts, RequestFacts } from './ports.ts'
 import { receiptText } from './proof.ts'
 import { ROUTES } from './router.ts'
 import { CACHE_CONTROL, COMMON_HEADERS, send } from './send.ts'
+import { shortSubmit, type Begun } from './short-submit.ts'
 import { shortWay } from './short-way.ts'
 import { Throttle } from '../net/throttle.ts'
 
@@ -29,33 +30,45 @@ export function createApp(given: CounterPorts, options: CounterOptions = {}): Re
   const receiptOf = (index: number): Promise<string | null> => receiptText(given.store, index)
   const answers = ports.answers ?? new AnswerCache(ports)
   const routes: RoutesTaken = new WeakMap()
+  const begun: BegunBefore = new WeakMap()
   // What fails once an answer is on its way: nothing is left to tell the client but the end of the connection.
   app.on('error', (error: unknown, ctx?: Context) => {
     const gone = ctx === undefined || ctx.req.socket.destroyed
     ports.log(gone ? 'debug' : 'error', { error, path: ctx?.path }, 'an answer was cut off')
   })
-  app.use((ctx, next) => withErrors(ctx, next, ports, options, routes))
+  app.use((ctx, next) => withErrors(ctx, next, { ports, options, routes, begun }))
   const throttling = throttlingOf(options)
   app.use((ctx, next) => {
-    throttling.admit(ctx)
+    if (!begun.has(ctx.req)) throttling.admit(ctx)
     return next()
   })
   app.use(preflight)
-  app.use(routerOf({ ports, answers, receiptOf }, routes, throttling).routes())
+  app.use(routerOf({ ports, answers, receiptOf, begun }, routes, throttling).routes())
   app.use(() => {
     throw new Refusal('NO_SUCH_RESOURCE')
   })
   const handle = app.callback()
   const answered = shortWay({ ports, answers, options, mayRead: throttling.mayRead })
+  const submitted = shortSubmit({
+    ports, options, mayWrite: throttling.mayWrite,
+    finish(request, response, submission) {
+      begun.set(request, submission)
+      void handle(request, response)
+    },
+  })
   return (request, response) => {
-    if (!answered(request, response)) void handle(request, response)
+    if (!answered(request, response) && !submitted(request, response)) void handle(request, response)
   }
 }
 
 interface Counter extends Pick<Call, 'receiptOf'> {
   readonly ports: CounterPorts
   readonly answers: AnswerCache
+  readonly begun: BegunBefore
 }
+
+/** Submissions that went the short way first. */
+type BegunBefore = WeakMap<IncomingMessage, Begun>
 
 /** The path of the row that each request came to. */
 type RoutesTaken = WeakMap<IncomingMessage, string>
@@ -78,12 +91,13 @@ function routerOf(counter: Counter, routes: RoutesTaken, throttling: Throttling)
   return router
 }
 
-function callOf(ctx: RouterContext, { ports, answers, receiptOf }: Counter, throttling: Throttling): Call {
+function callOf(ctx: RouterContext, { ports, answers, receiptOf, begun }: Counter, throttling: Throttling): Call {
   const { path, params, req: request, res: response } = ctx
   return {
     ports, answers, receiptOf, path, params, headers: request.headers, request, response,
     // koa's own `query` takes time in the square of the number of parameters.
     query: () => parse(ctx.querystring, '&', '=', { maxKeys: LIMITS.queryParameters }),
+    taking: begun.get(request)?.taking ?? null,
     charge: (reads) => throttling.charge(ctx, reads),
     accepts: (...types) => ctx.accepts(types),
   }
@@ -105,6 +119,8 @@ interface Throttling {
   readonly admit: (ctx: Context) => void
   /** Counts a read, where it may be made. */
   readonly mayRead: (request: IncomingMessage) => boolean
+  /** Counts a submission, where it may be made. */
+  readonly mayWrite: (request: IncomingMessage) => boolean
   /** As `Call.charge`. */
   readonly charge: (ctx: Context, reads: number) => void
 }
@@ -120,6 +136,7 @@ function throttlingOf(options: CounterOptions): Throttling {
     throttle === null ? 0 : throttle.take(clientKey(request, clientIpHeader), elapsed(), count)
   return {
     mayRead: (request) => take(request, reads, 1) === 0,
+    mayWrite: (request) => take(request, writes, 1) === 0,
     admit(ctx) {
       const throttle = ctx.method === 'POST' && !LOOKUP.test(ctx.path) ? writes : reads
       const waitMs = ctx.path === HEALTH ? 0 : take(ctx.req, throttle, 1)
@@ -143,13 +160,19 @@ function processTime(): number {
   return performance.now()
 }
 
+interface Around {
+  readonly ports: CounterPorts
+  readonly options: CounterOptions
+  readonly routes: RoutesTaken
+  readonly begun: BegunBefore
+}
+
 // The outermost layer. koa's own would drop the headers that a browser needs in order to see the error at all.
-async function withErrors(ctx: Context, next: Next, ports: CounterPorts, options: CounterOptions, routes: RoutesTaken): Promise<void> {
+async function withErrors(ctx: Context, next: Next, { ports, options, routes, begun }: Around): Promise<void> {
   const { elapsed = processTime } = options
-  const begun = ports.now()
-  const begunAt = elapsed()
+  const at = begun.get(ctx.req)?.at ?? { now: ports.now(), elapsed: elapsed() }
   const report = (status: number | null, refused: RequestFacts['refused']): void => {
-    options.onRequest?.({ route: routes.get(ctx.req) ?? 'none', method: ctx.method, status, ms: elapsed() - begunAt, refused })
+    options.onRequest?.({ route: routes.get(ctx.req) ?? 'none', method: ctx.method, status, ms: elapsed() - at.elapsed, refused })
   }
   ctx.set(COMMON_HEADERS)
   let refused: RequestFacts['refused'] = null
@@ -169,7 +192,7 @@ async function withErrors(ctx: Context, next: Next, ports: CounterPorts, options
     sendError(ctx, response ?? (await reportIncident(ctx, ports, error)))
   }
   if (leavesBody(ctx.req)) ctx.set('Connection', 'close')
-  ports.log('debug', { method: ctx.method, path: ctx.path, status: ctx.status, ms: ports.now() - begun }, 'request')
+  ports.log('debug', { method: ctx.method, path: ctx.path, status: ctx.status, ms: ports.now() - at.now }, 'request')
   report(ctx.status, refused)
 }
 

@@ -97,6 +97,7 @@ export const REFUSALS = {
   NO_KEY_STATEMENT: [404, 'This log has said nothing of its keys'],
   NO_SUCH_TILE: [404, 'No such tile'],
   NO_MAP: [404, 'There is no map here'],
+  NO_NEXT_LEAF: [404, 'No version of the map waits for its checkpoint'],
   NO_STATE_PROOF: [503, 'No version of the map is at hand here'],
   NOT_COVERED: [404, 'No published checkpoint covers this operation yet'],
   NOT_PUBLISHED: [404, 'Larger than the published tree'],

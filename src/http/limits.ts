@@ -80,7 +80,7 @@ export const LIMITS = {
   keptBytes: 20_971_520,
   /** New entries that are looked at to learn which of them are still true; where there are more, none is kept. */
   followedEntries: 5_000,
-  /** Most entries that an operator can withhold. */
+  /** Most lines that name what an operator withholds. */
   withheldEntries: 1_000,
   /** Longest reason for it, in characters. */
   withheldReason: 200,

@@ -29,6 +29,14 @@ export async function getMapVerifierKeys({ ports }: Call): Promise<Answer> {
   return { type: TYPES.text, body: head.vkeys.map((vkey) => `${vkey}\n`).join('') }
 }
 
+/** GET /map/next */
+export async function getNextMapLeaf(call: Call): Promise<Answer> {
+  const size = await publishedLeaves(call)
+  const [leaf] = await call.ports.store.map.leaves(size, size + 1)
+  if (leaf === undefined) throw new Refusal('NO_NEXT_LEAF')
+  return { type: TYPES.text, body: leaf }
+}
+
 /** GET /:did/state-proof */
 export async function getStateProof(call: Call): Promise<Answer> {
   const did = param(call, 'did')

@@ -2,13 +2,14 @@
 // spec/http.md#notary
 
 import type { Divergence, KeptAside, UpstreamPosition } from '../storage/store.ts'
-import { NOTHING_WITHHELD, type Withheld } from '../storage/withheld.ts'
+import { NOTHING_WITHHELD } from '../storage/withheld.ts'
 import { isDid } from '../core/plc/did.ts'
 import { formatTimestamp } from '../core/encoding/timestamp.ts'
 import { param, TYPES, type Answer, type Call } from './answer.ts'
 import { Refusal } from './error-response.ts'
 import { readCount } from './export.ts'
 import { LIMITS } from './limits.ts'
+import type { CounterPorts } from './ports.ts'
 import { auditJson } from './rows.ts'
 import { readPage } from './tlog.ts'
 
@@ -42,7 +43,7 @@ export async function getRefused(call: Call): Promise<Answer> {
   await requireNotary(call)
   const { from, count } = readPage(call.query())
   const lines = await call.ports.store.notary.setAside(from, Math.min(count, LIMITS.refusedLines))
-  return { type: TYPES.jsonLines, body: lines.map((line) => JSON.stringify(asideJson(line, call.ports.withheld ?? NOTHING_WITHHELD))).join('\n') }
+  return { type: TYPES.jsonLines, body: lines.map((line) => JSON.stringify(asideJson(line, call.ports))).join('\n') }
 }
 
 /** GET /log/divergent */
@@ -62,8 +63,9 @@ export async function getDivergence(call: Call): Promise<Answer> {
   const did = param(call, 'did')
   const divergence = isDid(did) ? await store.notary.divergence(did) : null
   if (divergence === null) throw new Refusal('NOT_DIVERGENT')
+  const theirs = call.ports.withheldViews?.divergent.has(did) ? null : divergence.theirs
   const ours = Buffer.from(auditJson((await store.history([did], 0)).filter((row) => row.rejected === null))).toString()
-  return { type: TYPES.json, body: `${JSON.stringify(divergenceJson(divergence)).slice(0, -1)},"ours":${ours},"theirs":${JSON.stringify(divergence.theirs)}}` }
+  return { type: TYPES.json, body: `${JSON.stringify(divergenceJson(divergence)).slice(0, -1)},"ours":${ours},"theirs":${JSON.stringify(theirs)}}` }
 }
 
 async function requireNotary({ ports }: Call): Promise<UpstreamPosition> {
@@ -77,8 +79,8 @@ function json(value: Record<string, unknown>): Answer {
 }
 
 // Bytes that are no UTF-8 are shown with replacements: `length` and `code` say that there is more to it.
-function asideJson({ number, upstream, index, seenAt, did, cid, code, words, length, line }: KeptAside, withheld: Withheld): Record<string, unknown> {
-  const shown = index !== null && withheld.has(index) ? '' : new TextDecoder().decode(line)
+function asideJson({ number, upstream, index, seenAt, did, cid, code, words, length, line }: KeptAside, { withheld = NOTHING_WITHHELD, withheldViews }: CounterPorts): Record<string, unknown> {
+  const shown = (index !== null && withheld.has(index)) || withheldViews?.refused.has(number) ? '' : new TextDecoder().decode(line)
   return { number, upstream, seq: index === null ? null : index + 1, seenAt: formatTimestamp(seenAt), did, cid, code, words, length, line: shown }
 }
 

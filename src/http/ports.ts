@@ -6,7 +6,7 @@ import type { CurveOf } from '../core/plc/document.ts'
 import type { Operation } from '../core/plc/operation.ts'
 import type { Store } from '../storage/store.ts'
 import type { Tip } from '../storage/tip.ts'
-import type { Withheld } from '../storage/withheld.ts'
+import type { Withheld, WithheldViews } from '../storage/withheld.ts'
 import type { AnswerCache } from './answer-cache.ts'
 import type { RefusalCode } from './error-response.ts'
 
@@ -154,6 +154,8 @@ export interface CounterPorts {
   readonly store: Store
   /** Entries whose bytes are not shown. Default: none. */
   readonly withheld?: Withheld
+  /** Of a notary. Default: nothing. */
+  readonly withheldViews?: WithheldViews
   readonly tip: Tip
   /** Of the same store and tip. Default: one that looks at what is new when it is asked. */
   readonly answers?: AnswerCache

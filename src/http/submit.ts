@@ -1,13 +1,29 @@
 // Taking operations: the answer comes when they are durable and, where asked for, when a checkpoint covers them.
 // spec/http.md#submit
 
+import type { IncomingMessage } from 'node:http'
 import { DirectoryError } from '../core/errors.ts'
 import { admitJson } from '../core/plc/admission.ts'
 import { didOf, isDid } from '../core/plc/did.ts'
+import type { Operation } from '../core/plc/operation.ts'
 import { param, TYPES, type Answer, type Call } from './answer.ts'
 import { readJson, readSent } from './body.ts'
 import { LIMITS } from './limits.ts'
-import type { ForwardPort } from './ports.ts'
+import type { CounterPorts, ForwardPort, Submitted } from './ports.ts'
+
+/** An operation that was admitted, and what became of it. */
+export interface Taken {
+  readonly operation: Operation
+  readonly submitted: Submitted
+}
+
+/** Reads the operation of a submission, admits it and submits it. Throws what `readJson` throws, and the verdict. */
+export async function takeOperation(ports: Pick<CounterPorts, 'submit'>, did: string, request: IncomingMessage): Promise<Taken> {
+  const operation = admitJson(await readJson(request))
+  // No hash is equal to what is no DID, whatever was signed.
+  if (!isDid(did)) throw new DirectoryError('GENESIS_HASH', didOf(operation.bytes))
+  return { operation, submitted: await ports.submit(did, operation) }
+}
 
 /** POST /:did */
 export async function postOperation(call: Call): Promise<Answer> {
@@ -15,10 +31,7 @@ export async function postOperation(call: Call): Promise<Answer> {
   const { forward } = call.ports
   // What names no identity is refused here as there, and never becomes a part of another directory's address.
   if (forward !== undefined && forward !== null && isDid(did)) return forwarded(call, did, forward)
-  const operation = admitJson(await readJson(call.request))
-  // No hash is equal to what is no DID, whatever was signed.
-  if (!isDid(did)) throw new DirectoryError('GENESIS_HASH', didOf(operation.bytes))
-  const submitted = await call.ports.submit(did, operation)
+  const { operation, submitted } = await (call.taking ?? takeOperation(call.ports, did, call.request))
   if (submitted.outcome === 'unavailable') {
     const { retryAfterS, reason } = submitted
     const headers = retryAfterS === null ? {} : { 'Retry-After': String(Math.max(1, Math.ceil(retryAfterS))) }

@@ -13,7 +13,10 @@ export type FindSigner = (question: SignatureQuestion) => SignatureAnswer
 
 /**
  * A `findSigner` that computes with these back ends. It remembers up to `maxKeys` keys, because a hosting server's
- * rotation key comes back with every one of its accounts, and to open a key takes OpenSSL longer than to use it.
+ * rotation key comes back with every one of its accounts, and to open a key takes OpenSSL longer than to use it. Of a
+ * question's keys it tries first the one that has signed most often: most operations are signed by a server whose key
+ * stands second. The answer is that of trying them in order where the message names its keys, itself or by hash, as
+ * that of every operation does. spec/did-plc.md#signatures
  */
 export function signerFinder(backEnds: BackEnds, maxKeys = MAX_KEYS): FindSigner {
   const recent = new Map<string, OpenedKey | null>()
@@ -32,13 +35,24 @@ export function signerFinder(backEnds: BackEnds, maxKeys = MAX_KEYS): FindSigner
     return key
   }
 
+  // Positions in the order in which their keys are tried. What ends the search before the likeliest key ends it before that one is tried.
+  const orderOf = (keys: readonly string[]): readonly number[] => {
+    const positions = [...keys.keys()]
+    const signed = keys.map((text) => recent.get(text)?.signed ?? 0)
+    const likely = signed.indexOf(Math.max(...signed))
+    if (likely < 1 || !keys.slice(0, likely).every((text) => openKey(text) !== null)) return positions
+    return [likely, ...positions.filter((position) => position !== likely)]
+  }
+
   return ({ message, sig, keys }) => {
     if (!SIGNATURE.test(sig)) return null
     const signature = Buffer.from(sig, 'base64url')
-    for (const [index, text] of keys.entries()) {
-      const key = openKey(text)
+    for (const index of orderOf(keys)) {
+      const key = openKey(keys[index] ?? '')
       if (key === null) return null
-      if (isInRange(signature, key.curve) && key.check(signature, message)) return index
+      if (!isInRange(signature, key.curve) || !key.check(signature, message)) continue
+      key.signed++
+      return index
     }
     return null
   }
@@ -52,6 +66,8 @@ export function curveFinder(backEnds: BackEnds): (text: string) => Curve | null 
 interface OpenedKey {
   readonly curve: Curve
   readonly check: SignatureCheck
+  /** How many signatures it was found to have made. */
+  signed: number
 }
 
 /** A few megabytes in each thread, most of it OpenSSL's. */
@@ -65,7 +81,7 @@ function parseKey(text: string, backEnds: BackEnds): OpenedKey | null {
   const key = verdictOf(() => splitDidKey(text)).value
   if (key === null || (key.bytes[0] !== 2 && key.bytes[0] !== 3)) return null
   const check = backEnds[key.curve].open(key.curve, key.bytes)
-  return check && { curve: key.curve, check }
+  return check && { curve: key.curve, check, signed: 0 }
 }
 
 /** The largest r, and the largest s that is low: 32 bytes each. */

@@ -200,7 +200,7 @@ function spawnWorker(): Worker {
 
 // As many parts as keep all workers busy, none of them too small or too large, all about as long.
 function cut<T>(items: readonly T[], workers: number): (readonly T[])[] {
-  const { smallest, largest, messages } = POOL_LIMITS
-  const parts = Math.max(Math.ceil(items.length / largest), Math.min(workers * messages, Math.floor(items.length / smallest)), 1)
+  const { smallest, largest } = POOL_LIMITS
+  const parts = Math.max(Math.ceil(items.length / largest), Math.min(workers, Math.floor(items.length / smallest)), 1)
   return Array.from({ length: parts }, (_, i) => items.slice(Math.floor((i * items.length) / parts), Math.floor(((i + 1) * items.length) / parts)))
 }

@@ -15,7 +15,7 @@ export const STREAM_LIMITS = {
   /** Most bytes that are sent together, unless one entry alone needs more. */
   blockBytes: 262_144,
   /** Bytes of entries and encoded messages that are kept for the next subscriber, those longest unused going first. */
-  cacheBytes: 67_108_864,
+  cacheBytes: 33_554_432,
   /** How long a subscriber may take nothing of what waits for it, in seconds. */
   stallSeconds: 30,
   /** How often a subscriber is pinged, in seconds. */

@@ -39,6 +39,31 @@ describe('a directory with a map, and the commands of somebody who wants to know
     await proved(NOBODY, 'nobody.state-proof', 'not in the log')
   })
 
+  it('prove it by a process that only reads, too', async () => {
+    const reader = home.start(['serve', '--read-only', '--port', '0', '--data', 'data', '--log-level', 'error'])
+    try {
+      const env = { STELE_URL: /http:\S+/.exec(await reader.line)?.[0] ?? '' }
+      await done('did', 'update', did, '--handle', 'erin3.example')
+      await vi.waitFor(async () => {
+        expect((await home.run(['state-proof', did, '--out', 'read.state-proof', '--vkey', 'keys'], { env })).code).toBe(0)
+        expect((await verify('read.state-proof')).stdout).toContain('history    3 operations, 0 of them nullified; there are no others')
+      }, WAIT)
+    } finally {
+      reader.child.kill('SIGTERM')
+      await reader.ended
+    }
+  })
+
+  it('find every version to be what the log leads to, and watch who is there and who is not', async () => {
+    for (const command of [['fsck', url], ['audit', url, '--evidence', 'found']]) {
+      expect(await home.run([...command, '--vkey', 'keys'])).toMatchObject({ code: 0, stdout: expect.stringMatching(/^map {8}\d+ versions, each derived from the log again$/m) as string })
+    }
+    const monitor = home.start(['monitor', '--absent', NOBODY, '--from', url, '--vkey', 'keys', '--cursor', 'states.cursor'])
+    expect(await monitor.line).toMatch(`watching: ${NOBODY} is not in the log; expected is that it is absent`)
+    monitor.child.kill('SIGTERM')
+    expect((await monitor.ended).code).toBe(0)
+  })
+
   it('derive the map anew, and find it as it was published', async () => {
     await stop()
     const rebuilt = await home.run(['map', 'rebuild', '--data', 'data'])
@@ -67,6 +92,16 @@ describe('a directory with a map, and the commands of somebody who wants to know
     const after = await done('did', 'create', '--handle', 'after.example')
     expect((await fetch(`${url}/${after}`)).status).toBe(200)
     await done('proof', after, '--vkey', 'data/log.vkey')
+  })
+
+  it('go on with a guard that was adopted', async () => {
+    const published = await text('/map/checkpoint')
+    await stop()
+    const adopted = await home.run(['signer', 'adopt', '--guard-is-lost', '--map', '--data', 'data'])
+    expect(adopted, adopted.stderr).toMatchObject({ code: 0, stderr: expect.stringContaining(`remembers the checkpoint of size ${published.split('\n')[1]}`) as string })
+    await start()
+    const again = await done('did', 'create', '--handle', 'again.example')
+    await vi.waitFor(() => proved(again, 'again.state-proof', 'state      active'), WAIT)
   })
 
   async function start(...flags: string[]): Promise<void> {

@@ -50,6 +50,50 @@ describe('stele resolve --verify', () => {
     ])
   })
 
+  it('proves by the map of the log, by one server, what is newest and who is not there, and says who derived it', async () => {
+    const map = join(folder.path, 'map.policy')
+    writeFileSync(map, opened.scene.mapPolicy)
+    const at = `at ${new Date(opened.scene.nowMs - 20_000).toISOString().replace(/\d{3}Z/, '000Z')}`
+    const lines = [
+      `map        version 2, witnessed by w ${at}, by m ${at}`,
+      `derived    by m ${at}: so this map is the one that the log leads to`,
+    ]
+    const { stdout, stderr, words } = await verify(['honest'], '--policy', map, '--level', 'latest', '--max-age', '60s')
+    expect([stdout, words]).toEqual([`${opened.scene.documents.newest}\n`, null])
+    expect(stderr.split('\n').slice(3)).toEqual([...lines, 'latest     nothing newer among 307 entries: the map of 307 entries, which m derived, has nothing newer', ''])
+    const absent = await run([opened.scene.nobody, '--verify', '--from', opened.scene.servers.honest, '--policy', map, '--level', 'latest'])
+    expect([absent.stdout, absent.words]).toEqual(['', `${opened.scene.nobody} is nowhere in the log: nobody has registered it`])
+    expect(absent.stderr.split('\n')).toEqual([...lines, 'latest     nothing newer among 307 entries: the map of 307 entries, which m derived, has no such identity', ''])
+    forget()
+    const stale = await verify(['hidingWell'], '--policy', map, '--level', 'latest')
+    expect([stale.stdout, /\((\w+)\)\n$/.exec(stale.stderr)?.[1]]).toEqual(['', 'NOT_RECENT'])
+  })
+
+  it('says in plain words where no mirror derived the map, and takes the key of the map apart from the policy', async () => {
+    const either = join(folder.path, 'either.policy')
+    const text = opened.scene.mapPolicy.replace('both all', 'both any').replace(`log ${opened.scene.mapVkey}\n`, '')
+    writeFileSync(either, text)
+    const args = ['--policy', either, '--level', 'latest', '--map-vkey', opened.scene.mapVkey]
+    expect((await verify(['honest'], ...args)).stdout).toBe(`${opened.scene.documents.newest}\n`)
+    const { stdout, stderr, words } = await verify(['underived'], ...args)
+    expect(stdout).toBe('')
+    expect(stderr).toContain('No mirror of the quorum says that the map is the one that the log leads to: it is cosigned by w alone (NOT_DERIVED)')
+    expect(words).toContain('latest is not proved. ')
+    expect((await verify(['honest'], '--policy', policy, '--level', 'latest', '--map-vkey', opened.scene.mapVkey)).words).toContain('no mirror is in the quorum of the policy')
+    expect((await verify(['honest'], '--policy', policy, '--level', 'latest', '--map-vkey', opened.scene.vkey)).words).toBe('--map-vkey: the map of this log is counter.test/log/map')
+    expect((await verify(['honest'], '--policy', policy, '--map-vkey', opened.scene.mapVkey)).words).toBe('--map-vkey is for --level latest')
+  })
+
+  it('writes evidence of a map of two faces', async () => {
+    const map = join(folder.path, 'map.policy')
+    writeFileSync(map, opened.scene.mapPolicy)
+    await verify(['otherMap'], '--policy', map, '--level', 'latest')
+    const { stderr, words } = await verify(['honest'], '--policy', map, '--level', 'latest')
+    expect(words).toContain('(CONTRADICTED)')
+    const [, file = ''] = /^evidence {3}(\S+): stele verify-evidence \S+ --vkey counter\.test\/log\/map\+/m.exec(stderr) ?? []
+    expect(verifyEvidence(readFileSync(file), [parseVerifierKey(opened.scene.mapVkey)]).evidence.kind).toBe('fork')
+  })
+
   it('proves as much as what it is given allows, unless a level is named', async () => {
     const levels = (stderr: string): (string | undefined)[] => stderr.split('\n').slice(0, -1).map((line) => line.split(' ')[0])
     expect(levels((await verify(['honest'])).stderr)).toEqual(['signed'])

@@ -1,7 +1,10 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
+import { DerivedMap } from '../../src/client/derive-map.ts'
 import { encodeEntry } from '../../src/core/entry.ts'
+import { formatEvidence, wrongMap } from '../../src/core/evidence.ts'
+import { encodeMapLeaf } from '../../src/core/map/map-leaf.ts'
 import { renderJson } from '../../src/core/encoding/json.ts'
 import { formatReceipt } from '../../src/core/receipt.ts'
 import { cosign } from '../../src/core/tlog/cosignature.ts'
@@ -10,7 +13,8 @@ import { leafHash } from '../../src/core/tlog/hash.ts'
 import { formatNote, formatVerifierKey, KEY_TYPES, makeSigningKey, parseNote } from '../../src/core/tlog/note.ts'
 import { Tip } from '../../src/storage/tip.ts'
 import { openCounter } from '../support/counter.ts'
-import { naiveRoot } from '../support/naive-tree.ts'
+import { MAP_KEY } from '../support/map-writer.ts'
+import { naiveConsistency, naiveRoot } from '../support/naive-tree.ts'
 import { person } from '../support/people.ts'
 import { newHome } from '../support/program.ts'
 import { FIRST_MS, identityLeaves, LOG_KEY, storedLog } from '../support/stored-log.ts'
@@ -39,6 +43,38 @@ describe('stele verify-evidence', () => {
     const alarm = await verify(join(VECTORS, 'seen.alarm'), '--vkey', vkey)
     expect(alarm).toMatchObject({ code: 3, stderr: expect.stringContaining('not proof') as string, stdout: expect.stringContaining('--- response, 2 bytes\n9\n') as string })
     expect(alarm.stdout).not.toContain('proved')
+  })
+})
+
+describe('stele verify-evidence --replay', () => {
+  const leaves = identityLeaves(300)
+  const hashes = leaves.map(leafHash)
+  const root = naiveRoot(hashes.slice(0, 290))
+  const note = (key: typeof LOG_KEY, all: readonly Uint8Array[]): string => signCheckpoint({ origin: key.name, size: all.length, root: naiveRoot(all) }, [key])
+  const claim = (name: string, mapRoot: Uint8Array): string => {
+    const entry = encodeMapLeaf({ mapRoot, size: 290, root })
+    const tree = { root, proof: naiveConsistency(290, hashes) }
+    const evidence = wrongMap('root', [{ index: 0, entry, proof: [] }], tree, [note(MAP_KEY, [leafHash(entry)]), note(LOG_KEY, hashes)], [LOG_KEY, MAP_KEY])
+    writeFileSync(join(home.folder, name), formatEvidence(evidence))
+    return name
+  }
+  const verify = (name: string, ...more: string[]) => home.run(['verify-evidence', name, '--vkey', formatVerifierKey(LOG_KEY), '--vkey', formatVerifierKey(MAP_KEY), ...more])
+
+  it('says that a map is wrong once the log was read and leads to another, that it is not where it leads to the same, and nothing where what is served is not the log', async () => {
+    const store = await storedLog(leaves)
+    await using counter = await openCounter({ ports: { store, tip: new Tip({ durable: 300, published: 300 }), origin: LOG_KEY.name } })
+    const wrong = claim('wrong.evidence', new Uint8Array(32).fill(1))
+    expect(await verify(wrong)).toMatchObject({ code: 3, stderr: expect.stringContaining('nothing is proved by this file alone') as string, stdout: expect.stringContaining('claimed    the log of the map stored.test/log/map signed, as leaf 0, a root of the map of the first 290 entries') as string })
+    const map = new DerivedMap()
+    map.add({ rows: await store.entries(0, 290) })
+    const proved = await verify(wrong, '--replay', counter.url)
+    expect(proved).toMatchObject({ code: 0, stdout: expect.stringContaining('proved     stored.test/log/map signed another map of 290 entries than the log leads to') as string })
+    expect(proved.stdout).toContain(`the log's  ${Buffer.from(map.root()).toString('base64')}`)
+    expect(await verify(claim('right.evidence', map.root()), '--replay', counter.url)).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('Nothing is proved against the log') as string })
+    const other = await storedLog([...leaves.slice(1), ...leaves.slice(0, 1)])
+    await using liar = await openCounter({ ports: { store: other, tip: new Tip({ durable: 300, published: 300 }), origin: LOG_KEY.name } })
+    expect(await verify(wrong, '--replay', liar.url)).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('does not serve the first 290 entries of the log as they were signed') as string })
+    expect((await verify(wrong, '--replay', 'nowhere')).code).toBe(2)
   })
 })
 

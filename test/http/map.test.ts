@@ -4,9 +4,10 @@ import { verifyStateProof } from '../../src/core/state-proof.ts'
 import { openCheckpoint } from '../../src/core/tlog/checkpoint.ts'
 import { decodeBundle } from '../../src/core/tlog/bundle.ts'
 import { openCounter, type TestCounter } from '../support/counter.ts'
+import { appendNextLeaf, publishMap } from '../support/map-leaves.ts'
 import { MAP_KEY, mapSite, type MapSite } from '../support/map-writer.ts'
 import { person } from '../support/people.ts'
-import { emptyLog, identityLeaves, LOG_KEY, publishAll } from '../support/stored-log.ts'
+import { emptyLog, identityLeaves, LOG_KEY, publishAll, storedLog } from '../support/stored-log.ts'
 
 const stranger = person('never registered')
 const resident = person('resident 0', 1)
@@ -44,9 +45,21 @@ describe('the log of the map', () => {
     expect((await counter.ask('/tile/entries/000.p/2')).body.length).toBeGreaterThan(300)
   })
 
+  it('shows the leaf that waits for its checkpoint, which nobody keeps, and none where all are published', async () => {
+    expect(JSON.parse((await counter.ask('/map/next')).text)).toEqual({ message: 'No version of the map waits for its checkpoint' })
+    const store = await storedLog(identityLeaves(3))
+    await using waiting = await openCounter({ ports: { store } })
+    await publishMap(store, await appendNextLeaf(store))
+    await appendNextLeaf(store, { size: 4 })
+    const { status, headers, text } = await waiting.ask('/map/next')
+    expect([status, headers['cache-control']]).toEqual([200, 'no-store'])
+    expect(decodeMapLeaf(Buffer.from(text)).size).toBe(4)
+    expect((await waiting.ask('/map/tile/entries/000.p/2')).status, 'not as a bundle').toBe(404)
+  })
+
   it('is not there where there is no map', async () => {
     await using bare = await openCounter()
-    for (const [path, status] of [['/map/checkpoint', 404], ['/map/vkey', 404], ['/map/tile/0/000.p/1', 404], [`/${resident.did}/state-proof`, 503]] as const) {
+    for (const [path, status] of [['/map/checkpoint', 404], ['/map/vkey', 404], ['/map/next', 404], ['/map/tile/0/000.p/1', 404], [`/${resident.did}/state-proof`, 503]] as const) {
       expect((await bare.ask(path)).status, path).toBe(status)
     }
     expect((await bare.ask(`/${resident.did}/state-proof`)).headers['retry-after']).toBe('1')

@@ -13,6 +13,7 @@ import type { Submitted } from '../../src/http/ports.ts'
 import { ROUTES } from '../../src/http/router.ts'
 import type { Store } from '../../src/storage/store.ts'
 import { openCounter, type AskOptions, type Reply, type TestCounter } from '../support/counter.ts'
+import { appendMapLeaf } from '../support/map-leaves.ts'
 import { mapSite, type MapSite } from '../support/map-writer.ts'
 import { person } from '../support/people.ts'
 
@@ -157,6 +158,7 @@ const REQUESTS: Record<string, readonly (readonly [status: number, path: string,
   'GET /map/tile/entries/{path}': [[200, '/map/tile/entries/000.p/1'], [404, '/map/tile/entries/999']],
   'GET /map/tile/{path}': [[200, '/map/tile/0/000.p/1'], [404, '/map/tile/0/001'], [404, '/map/tile/x']],
   'GET /map/vkey': [[200, '/map/vkey']],
+  'GET /map/next': [[200, '/map/next']],
   'GET /log/proof/inclusion': [[200, '/log/proof/inclusion?index=3'], [400, '/log/proof/inclusion'], [400, '/log/proof/inclusion?index=9&size=2'], [404, '/log/proof/inclusion?index=0&size=99999']],
   'GET /log/proof/consistency': [[200, '/log/proof/consistency?from=1'], [200, '/log/proof/consistency?from=0&to=0'], [400, '/log/proof/consistency?from=x'], [404, '/log/proof/consistency?from=1&to=99999']],
   'POST /dids': [
@@ -205,6 +207,8 @@ describe('the answers', () => {
     map = await mapSite(counter.store)
     map.start()
     await map.shows(counter.tip.durable)
+    await map.stop()
+    await appendMapLeaf(counter.store, { mapRoot: new Uint8Array(32), size: counter.tip.durable + 1, root: new Uint8Array(32) })
   })
   afterAll(async () => {
     await map[Symbol.asyncDispose]()
@@ -262,6 +266,7 @@ describe('the answers', () => {
     check('/{did}/log/{cid}/proof', 'GET', await empty.ask(`/${alice.did}/log/${alice.genesis.cid}/proof`))
     check('/map/checkpoint', 'GET', await empty.ask('/map/checkpoint'))
     check('/map/vkey', 'GET', await empty.ask('/map/vkey'))
+    check('/map/next', 'GET', await empty.ask('/map/next'))
     check('/{did}/state-proof', 'GET', await empty.ask(`/${alice.did}/state-proof`))
     check('/_health', 'GET', await empty.ask('/_health'))
     empty.clock.ms += 60_000

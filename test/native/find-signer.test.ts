@@ -126,6 +126,29 @@ describe('what a finder remembers', () => {
     expect(opened).toEqual([0, 1, 2, 1, 2].map((n) => testKey(n).did))
   })
 
+  it('is which key has signed most, so that of two the other one is not tried', () => {
+    const checks: string[] = []
+    const counted: BackEnd = {
+      ...openssl,
+      open(curve, key) {
+        const check = openssl.open(curve, key)
+        return check && ((...args) => (checks.push(didKey(curve, key)), check(...args)))
+      },
+    }
+    const find = signerFinder({ k256: counted, p256: counted })
+    const [server, user, other] = [0, 1, 2].map((n) => testKey(n).did)
+    if (server === undefined || user === undefined || other === undefined) throw new Error('three keys')
+    const off = didKey('k256', Uint8Array.of(2, ...new Uint8Array(32)))
+    expect(find({ ...sign(0), keys: [user, server] })).toBe(1)
+    expect(checks.splice(0)).toEqual([user, server])
+    expect(find({ ...sign(0), keys: [user, other, server, server] })).toBe(2)
+    expect(checks.splice(0)).toEqual([server])
+    expect(find({ ...sign(1), keys: [user, server] })).toBe(0)
+    expect(checks.splice(0)).toEqual([server, user])
+    expect(find({ ...sign(0), keys: [user, off, server] })).toBeNull()
+    expect(find({ ...sign(2), keys: [user, server] })).toBeNull()
+  })
+
   it('is that a text is no key, but never a text that is too long for one', () => {
     const { backEnds, opened } = counting()
     const find = signerFinder(backEnds, 2)

@@ -81,8 +81,8 @@ describe('a pool', () => {
     [1, [1]],
     [15, [15]],
     [16, [8, 8]],
-    [31, [10, 10, 11]],
-    [100, [25, 25, 25, 25]],
+    [31, [15, 16]],
+    [100, [50, 50]],
     [256, [64, 64, 64, 64]],
     [257, [51, 51, 51, 52, 52]],
   ])('sends %d questions to two workers in messages that are neither small nor large', async (count, sizes) => {

@@ -12,7 +12,7 @@ import { until } from '../support/mirror.ts'
 import { person } from '../support/people.ts'
 import { newHome, type Ended, type Home } from '../support/program.ts'
 
-const SERVE = ['serve', '--data', 'data', '--checkpoint-interval', '20ms', '--log-level', 'error']
+const SERVE = ['serve', '--data', 'data', '--checkpoint-interval', '20ms', '--map-interval', '2s', '--log-level', 'error']
 
 describe('a directory that has lost its database, and not its guard', { timeout: 240_000 }, () => {
   let home: Home
@@ -29,7 +29,9 @@ describe('a directory that has lost its database, and not its guard', { timeout:
       expect(response.status).toBe(200)
     }
     await until(async () => (await sizeAt(mirror)) === entries, () => `the mirror follows to ${entries}`)
+    for (const process of [directory, mirror]) await until(async () => (await mapAt(process)).size === entries, () => `the map comes to ${entries}`)
   }
+  const mapAt = async ({ url }: Process): Promise<{ size: number | null; leaves: number; fault: string | null }> => ((await (await fetch(`${url}/_health`)).json()) as { map: { size: number | null; leaves: number; fault: string | null } }).map
   const sizeAt = async ({ url }: Process): Promise<number> => Number((await (await fetch(`${url}/checkpoint`)).text()).split('\n')[1])
 
   /** Runs a command that fails, with words that the manual knows. */
@@ -50,6 +52,10 @@ describe('a directory that has lost its database, and not its guard', { timeout:
     expectSpoken(fsck.stdout.trimEnd())
     await directory.start()
     await write(2)
+    // The map goes on, from the versions that were signed before.
+    expect(await mapAt(directory)).toMatchObject({ size: entries, fault: null })
+    expect(await (await fetch(`${directory.url}/map/checkpoint`)).text()).toBe(await (await fetch(`${mirror.url}/map/checkpoint`)).text())
+    expect((await home.run(['fsck', directory.url, '--vkey', inHome('log.vkey')])).stdout).toMatch(/^map {8}\d+ versions, each derived from the log again$/m)
     expect(await exportOf(directory.url)).toBe(await exportOf(mirror.url))
     expect(await (await fetch(`${mirror.url}/_health`)).json()).toMatchObject({ alarm: null, rejected: 0, verifiedSize: entries })
   }

@@ -1,8 +1,8 @@
 // Content identifiers of operations: CIDv1, DAG-CBOR, SHA-256. spec/did-plc.md#cid
 
-import { sha256 } from '@noble/hashes/sha2.js'
 import { assert, DirectoryError } from '../errors.ts'
-import { base32, base58btc, bytesEqual, type TextCodec } from './text.ts'
+import { sha256 } from './sha256.ts'
+import { base58btc, bytesEqual } from './text.ts'
 import type { ByteWriter } from './transcode.ts'
 
 /** Version 1, codec dag-cbor (0x71), hash sha2-256 (0x12) of 32 (0x20) bytes. */
@@ -11,6 +11,7 @@ const PREFIX = Uint8Array.of(0x01, 0x71, 0x12, 0x20)
 const PREFIX_TEXT = 'bafyrei'
 const DIGEST_BYTES = 32
 const BASE32_LENGTH = 59
+const BASE32_CID = /^bafyrei[a-h][a-z2-7]{50}[aeimquy4]$/
 const MAX_BASE58_LENGTH = 52
 
 /** The CID of bytes, in base32: `bafyrei...`, 59 characters. */
@@ -36,8 +37,19 @@ export function writeCid(out: ByteWriter, digest: Uint8Array): void {
 
 /** The 32-byte SHA-256 in a CID in base32 lower case. Throws MALFORMED_CID for any other text. */
 export function parseCid(text: string): Uint8Array {
-  if (text.length !== BASE32_LENGTH || text[0] !== 'b') throw new DirectoryError('MALFORMED_CID', text.slice(0, 80))
-  return digestOf(text, base32)
+  if (!BASE32_CID.test(text)) throw new DirectoryError('MALFORMED_CID', text.slice(0, 80))
+  const digest = new Uint8Array(DIGEST_BYTES)
+  // Of the first letter behind the prefix two bits are the prefix's, and two of the last are none.
+  let [held, bits, at] = [0, -2, 0]
+  for (let i = PREFIX_TEXT.length; i < BASE32_LENGTH; i++) {
+    const code = text.charCodeAt(i)
+    held = ((held << 5) | (code >= 0x61 ? code - 0x61 : code - 0x18)) & 0xfff
+    bits += 5
+    if (bits < 8) continue
+    bits -= 8
+    digest[at++] = held >> bits
+  }
+  return digest
 }
 
 /**
@@ -47,7 +59,7 @@ export function parseCid(text: string): Uint8Array {
 export function normalizeCid(text: string): string {
   if (text[0] !== 'z') return formatCid(parseCid(text))
   if (text.length > MAX_BASE58_LENGTH) throw new DirectoryError('MALFORMED_CID', text.slice(0, 80))
-  return formatCid(digestOf(text, base58btc))
+  return formatCid(base58Digest(text))
 }
 
 // The letters behind the prefix, four in a number: two bits of 0, the digest, and two bits of 0. Many are written for
@@ -73,10 +85,10 @@ function letter(value: number): number {
   return value < 26 ? 0x61 + value : 0x18 + value
 }
 
-function digestOf(text: string, codec: TextCodec): Uint8Array {
+function base58Digest(text: string): Uint8Array {
   let bytes: Uint8Array
   try {
-    bytes = codec.decode(text.slice(1))
+    bytes = base58btc.decode(text.slice(1))
   } catch {
     throw new DirectoryError('MALFORMED_CID', text.slice(0, 80))
   }

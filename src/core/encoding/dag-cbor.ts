@@ -1,9 +1,8 @@
 // Canonical DAG-CBOR, cut down to what operations and entries are made of: maps, text, arrays, null.
 // spec/did-plc.md#dag-cbor
 
-import { Encoder, type Options } from 'cbor-x'
 import { DirectoryError } from '../errors.ts'
-import { utf8Decode } from './text.ts'
+import { utf8Decode, utf8Encode } from './text.ts'
 
 /** A map with text keys. A Map, never a plain object: keys are chosen by users (`9`, `__proto__`, the empty key). */
 export type CborMap = ReadonlyMap<string, CborValue>
@@ -14,20 +13,14 @@ export type CborValue = null | string | readonly CborValue[] | CborMap
 /** Deepest nesting of maps and arrays that is read: an entry, its operation, its services, one service. */
 export const MAX_DEPTH = 4
 
-const encoder = new Encoder({
-  useRecords: false,
-  variableMapSize: true,
-  tagUint8Array: false,
-  useTag259ForMaps: false, // missing from the library's types
-} as Options)
-
 /**
  * The canonical bytes of a value: definite lengths in their shortest form, map keys by length of their UTF-8
  * form, then bytewise. Throws MALFORMED_CBOR for text with a lone surrogate.
  */
 export function encodeCbor(value: CborValue): Uint8Array {
-  const bytes: Uint8Array = encoder.encode(canonical(value))
-  return new Uint8Array(bytes)
+  const writer = { bytes: new Uint8Array(encodedLength(value)), at: 0 }
+  writeValue(writer, value)
+  return writer.bytes
 }
 
 /**
@@ -50,21 +43,6 @@ export function compareKeys(a: string, b: string): number {
   return utf8Length(a) - utf8Length(b) || compareCodePoints(a, b)
 }
 
-function canonical(value: CborValue): unknown {
-  if (value === null) return null
-  if (typeof value === 'string') {
-    if (!value.isWellFormed()) throw malformed('lone surrogate')
-    return value
-  }
-  if (isCborArray(value)) return value.map(canonical)
-  const sorted = new Map<string, unknown>()
-  for (const key of [...value.keys()].sort(compareKeys)) {
-    if (!key.isWellFormed()) throw malformed('lone surrogate')
-    sorted.set(key, canonical(value.get(key) ?? null))
-  }
-  return sorted
-}
-
 /** Whether a value is an array (`Array.isArray` does not narrow readonly arrays). */
 export function isCborArray(value: CborValue | undefined): value is readonly CborValue[] {
   return Array.isArray(value)
@@ -75,15 +53,78 @@ export function isCborMap(value: CborValue | undefined): value is CborMap {
   return value instanceof Map
 }
 
-interface Reader {
-  readonly bytes: Uint8Array
-  at: number
-}
-
 const TEXT = 3
 const ARRAY = 4
 const MAP = 5
 const NULL = 0xf6
+
+interface Writer {
+  readonly bytes: Uint8Array
+  at: number
+}
+
+function encodedLength(value: CborValue): number {
+  if (value === null) return 1
+  if (typeof value === 'string') return textLength(value)
+  let length = 0
+  if (isCborArray(value)) {
+    for (const item of value) length += encodedLength(item)
+    return headLength(value.length) + length
+  }
+  for (const [key, item] of value) length += textLength(key) + encodedLength(item)
+  return headLength(value.size) + length
+}
+
+function textLength(text: string): number {
+  const length = utf8Length(text)
+  return headLength(length) + length
+}
+
+function headLength(length: number): number {
+  return length < 24 ? 1 : length < 0x100 ? 2 : length < 0x10000 ? 3 : 5
+}
+
+function writeValue(writer: Writer, value: CborValue): void {
+  if (value === null) {
+    writer.bytes[writer.at++] = NULL
+  } else if (typeof value === 'string') {
+    writeText(writer, value)
+  } else if (isCborArray(value)) {
+    writeHead(writer, ARRAY, value.length)
+    for (const item of value) writeValue(writer, item)
+  } else {
+    writeHead(writer, MAP, value.size)
+    for (const key of [...value.keys()].sort(compareKeys)) {
+      writeText(writer, key)
+      writeValue(writer, value.get(key) ?? null)
+    }
+  }
+}
+
+function writeText(writer: Writer, text: string): void {
+  const length = utf8Length(text)
+  writeHead(writer, TEXT, length)
+  if (length > text.length) {
+    if (!text.isWellFormed()) throw malformed('lone surrogate')
+    writer.bytes.set(utf8Encode(text), writer.at)
+    writer.at += length
+  } else {
+    const { bytes, at } = writer
+    for (let i = 0; i < length; i++) bytes[at + i] = text.charCodeAt(i)
+    writer.at += length
+  }
+}
+
+function writeHead(writer: Writer, major: number, length: number): void {
+  const width = headLength(length) - 1
+  writer.bytes[writer.at++] = (major << 5) | (width === 0 ? length : width === 1 ? 24 : width === 2 ? 25 : 26)
+  for (let i = width - 1; i >= 0; i--) writer.bytes[writer.at++] = Math.floor(length / 256 ** i)
+}
+
+interface Reader {
+  readonly bytes: Uint8Array
+  at: number
+}
 
 function readValue(reader: Reader, depth: number): CborValue {
   const first = reader.bytes[reader.at]

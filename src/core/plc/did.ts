@@ -1,6 +1,6 @@
 // The identifier: a prefix of the genesis operation's hash. spec/did-plc.md#did
 
-import { sha256 } from '@noble/hashes/sha2.js'
+import { sha256 } from '../encoding/sha256.ts'
 import { base32 } from '../encoding/text.ts'
 
 const FORM = /^did:plc:[a-z2-7]{24}$/

@@ -4,6 +4,9 @@ import { DirectoryError } from '../errors.ts'
 import { type Checkpoint, formatCheckpoint } from './checkpoint-text.ts'
 import { KEY_TYPES, type NoteSignature, type SigningKey, signText } from './note.ts'
 
+/** How the name of a mirror's key ends: it cosigns only what it holds and has judged by these rules itself. spec/mirror.md#cosigning */
+export const RULES_NAME = '/rules-v1'
+
 /**
  * Cosigns a checkpoint with a key of type 0x04 or 0x06 at `timestamp`, in seconds since 1970 (a witness's is never 0).
  * Throws MALFORMED_NOTE_KEY for a key of another type, MALFORMED_CHECKPOINT where a field does not fit.

@@ -85,6 +85,13 @@ export function meetsQuorum(policy: Policy, verified: readonly Pick<VerifiedSign
   return seen.has(policy.quorum)
 }
 
+/** The witnesses that can count for the quorum, directly or in groups, in the order of the policy. */
+export function quorumWitnesses({ witnesses, groups, quorum }: Policy): PolicyWitness[] {
+  const names = new Set([quorum])
+  for (const group of groups.toReversed()) if (names.has(group.name)) for (const member of group.members) names.add(member)
+  return witnesses.filter(({ name }) => names.has(name))
+}
+
 /**
  * Opens a note as a checkpoint that the policy accepts: signed by one of its logs, seen by its quorum. `verified`
  * holds the log's signatures and the witnesses'. Cosignatures that state a time before `notBefore`, in seconds since 1970,

@@ -3,7 +3,7 @@ import { type ErrorCode, verdictOf } from '../../../src/core/errors.ts'
 import { signCheckpoint } from '../../../src/core/tlog/checkpoint.ts'
 import { cosign } from '../../../src/core/tlog/cosignature.ts'
 import { formatNote, formatVerifierKey, KEY_TYPES, makeSigningKey, parseNote, type SigningKey, type VerifiedSignature } from '../../../src/core/tlog/note.ts'
-import { MAX_POLICY_ITEMS, MAX_POLICY_LENGTH, meetsQuorum, openUnderPolicy, parsePolicy, type Policy } from '../../../src/core/tlog/policy.ts'
+import { MAX_POLICY_ITEMS, MAX_POLICY_LENGTH, meetsQuorum, openUnderPolicy, parsePolicy, quorumWitnesses, type Policy } from '../../../src/core/tlog/policy.ts'
 
 const codeOf = (work: () => unknown): ErrorCode | null => verdictOf(work).verdict?.code ?? null
 const seedOf = (n: number) => new Uint8Array(32).fill(n % 256).fill(Math.floor(n / 256), 1, 2)
@@ -161,6 +161,16 @@ describe('meetsQuorum', () => {
 
   it('is always met where the quorum is none', () => {
     expect(meetsQuorum(parsePolicy(`witness a ${W[0]}\nquorum none\n`), [])).toBe(true)
+  })
+})
+
+describe('quorumWitnesses', () => {
+  it('names who can count for the quorum, through groups too, and nobody else', () => {
+    const namesIn = (text: string): string[] => quorumWitnesses(parsePolicy(text)).map(({ name }) => name)
+    expect(namesIn(EXAMPLE)).toEqual(['X1', 'X2', 'X3', 'Y1', 'Y2', 'Y3'])
+    expect(namesIn(EXAMPLE.replace('quorum X-and-Y', 'quorum Y-witnesses'))).toEqual(['Y1', 'Y2', 'Y3'])
+    expect(namesIn(EXAMPLE.replace('quorum X-and-Y', 'quorum X2'))).toEqual(['X2'])
+    expect(namesIn(EXAMPLE.replace('quorum X-and-Y', 'quorum none'))).toEqual([])
   })
 })
 

@@ -12,7 +12,8 @@ import { textOf } from '../tree.ts'
 const FOLDER = new URL('../../../spec/vectors/evidence/', import.meta.url)
 const read = (name: string): string => readFileSync(new URL(name, FOLDER), 'utf8')
 const KEY = parseVerifierKey(read('log.vkey').trim())
-const VALID = readdirSync(new URL('valid/', FOLDER)).map((name) => read(`valid/${name}`))
+const VALID = ['valid/', 'map/'].flatMap((folder) => readdirSync(new URL(folder, FOLDER)).map((name) => read(`${folder}${name}`)))
+const MAP_KEY = parseVerifierKey(read('map.vkey').trim())
 // What a signature covers is the checkpoint's text alone, so what else stands in a file may change without it; longer files take longer to check.
 const SHORT = VALID.filter((text) => text.length < 6_000)
 
@@ -31,7 +32,7 @@ export const EVIDENCE_TARGETS: readonly Target[] = [
     name: 'evidence',
     form: 'text',
     seeds: bytesOfAll(SHORT),
-    words: ['two-roots', 'fork', 'root ', 'entry ', 'operation ', 'broken-rule ', 'time', 'place', 'twice', '\n\n', '\n', `${'A'.repeat(43)}=\n`, '\u2014 ', EVIDENCE_MAGIC],
+    words: ['two-roots', 'fork', 'root ', 'entry ', 'operation ', 'broken-rule ', 'wrong-map ', 'leaf ', 'tree', 'order', 'time', 'place', 'twice', '\n\n', '\n', `${'A'.repeat(43)}=\n`, '\u2014 ', EVIDENCE_MAGIC],
     hostile: bytesOfAll([
       `${EVIDENCE_MAGIC}\n${'\n'.repeat(1_000_000)}`, `${EVIDENCE_MAGIC}\nfork\nroot ${'A'.repeat(1_000_000)}`, `${EVIDENCE_MAGIC}\nfork\n${'A\n'.repeat(500_000)}\n\n\n\n`,
       `${EVIDENCE_MAGIC}\nbroken-rule time\n${'entry 0 AA==\n'.repeat(80_000)}\n\n\n`, `${EVIDENCE_MAGIC}\nbroken-rule nullified\n${'operation oA==\n'.repeat(60_000)}\n\n\n`,
@@ -41,10 +42,11 @@ export const EVIDENCE_TARGETS: readonly Target[] = [
       const evidence = accepted(() => parseEvidence(text))
       if (evidence === null) return false
       mustEqual(formatEvidence(evidence.value), text, 'evidence has one form')
-      const proved = accepted(() => proveEvidence(evidence.value, [KEY]))
+      const proved = accepted(() => proveEvidence(evidence.value, [KEY, MAP_KEY]))
       if (proved === null) return true
       const { signers, origin, checkpoints } = proved.value
-      mustEqual([signers, origin], [[KEY], KEY.name], 'what is proved is about the log whose key signed it')
+      const key = evidence.value.kind === 'wrong-map' || origin === MAP_KEY.name ? MAP_KEY : KEY
+      mustEqual([signers, origin], [[key], key.name], 'what is proved is about the log whose key signed it')
       const texts = SHORT.flatMap((seed) => parseEvidence(seed).checkpoints.map((note) => note.slice(0, note.indexOf('\n\n'))))
       must(checkpoints.every(({ note }) => texts.includes(note.text.slice(0, -1))), 'nothing is proved by what the log has not signed')
       return true
