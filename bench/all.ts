@@ -1,11 +1,12 @@
 // Every benchmark, one after the other; what each is told beside its own defaults stands here, and the arguments are handed to
-// each as well. One that fails does not keep the others from running. How long each took is said at the end.
+// each as well. One that fails does not keep the others from running. How long each took is said at the end. With `--write` the
+// tables take the place of those between the marks in bench/README.md.
 //
-// node bench/all.ts [--runs 5]
+// node bench/all.ts [--write] [--runs 5]
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { note } from './harness.ts'
@@ -37,18 +38,28 @@ const PARTS: readonly (readonly [name: string, ...args: string[]])[] = [
   ['append', '--data', folder, '--runs', '3', '--before', '1000000', '--writers', '64,256'],
 ]
 
+const PAGE = join(import.meta.dirname, 'README.md')
+const MARKED = /(?<=<!-- figures -->\n)[^]*(?=\n<!-- end of figures -->)/
+
+const [, , ...given] = process.argv
+const handedOn = given.filter((argument) => argument !== '--write')
+let tables = ''
 let interrupted = false
 const took: string[] = []
 for (const [name, ...args] of PARTS) {
   if (interrupted) break
   const since = performance.now()
-  const child = spawn(process.execPath, [join(import.meta.dirname, `${name}.ts`), ...args, ...process.argv.slice(2)], { stdio: 'inherit' })
+  const child = spawn(process.execPath, [join(import.meta.dirname, `${name}.ts`), ...args, ...handedOn], { stdio: ['inherit', 'pipe', 'inherit'] })
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    tables += text
+    process.stdout.write(text)
+  })
   const interrupt = (): void => {
     interrupted = true
     child.kill('SIGTERM')
   }
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupt)
-  const [code] = (await once(child, 'exit')) as [number | null]
+  const [code] = (await once(child, 'close')) as [number | null]
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, interrupt)
   took.push(`${[name, ...args].join(' ').replace(folder, 'FOLDER')}: ${((performance.now() - since) / 1000).toFixed(0)} s${code === 0 ? '' : `, ended with ${code}`}`)
   note(took.at(-1) ?? '')
@@ -56,3 +67,4 @@ for (const [name, ...args] of PARTS) {
 }
 rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
 note(['', ...took].join('\n'))
+if (given.includes('--write') && !interrupted) writeFileSync(PAGE, readFileSync(PAGE, 'utf8').replace(MARKED, () => tables.trim()))

@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { LIMITS } from '../../src/http/limits.ts'
 import { ROUTES } from '../../src/http/router.ts'
 import { openCounter, type TestCounter } from '../support/counter.ts'
+import { appendNextLeaf } from '../support/map-leaves.ts'
 import { mapSite, type MapSite } from '../support/map-writer.ts'
 import { person } from '../support/people.ts'
 
@@ -27,7 +28,8 @@ async function openWorld(route: string): Promise<World> {
   await counter.publish()
   await counter.store.notary.begin('plc.test')
   await counter.store.notary.keepDivergence({ did: alice.did, since: 1, checkedAt: 2, endedAt: null, kinds: ['vanished'], theirs: '[]' }, 10)
-  if (route.startsWith('/map/') || route.endsWith('/state-proof')) {
+  if (route === '/map/next') await appendNextLeaf(counter.store)
+  else if (route.startsWith('/map/') || route.endsWith('/state-proof')) {
     map = await mapSite(counter.store)
     map.start()
     await map.shows(counter.tip.durable)
