@@ -7,7 +7,8 @@ import { applyOperation, emptyChain, signatureQuestion, type Chain } from '../..
 import type { Curve } from '../../src/core/plc/did-key.ts'
 import { didOf } from '../../src/core/plc/did.ts'
 import { operationValue, tombstoneValue, type IdentityData, type Operation } from '../../src/core/plc/operation.ts'
-import { findSigner, signerFromSecret, signOperation, type OperationSigner } from '../../src/core/plc/signature.ts'
+import { findSigner, signOperation, type OperationSigner } from '../../src/core/plc/signature.ts'
+import { fastSigner } from './fast-signer.ts'
 
 /** A key pair of the tests. */
 export interface TestKey extends OperationSigner {
@@ -21,7 +22,7 @@ export function testKey(n: number): TestKey {
   let key = keys.get(n)
   if (key === undefined) {
     const curve = n % 2 === 0 ? 'k256' : 'p256'
-    key = { curve, ...signerFromSecret(curve, sha256(utf8Encode(`key ${n}`))) }
+    key = { curve, ...fastSigner(curve, sha256(utf8Encode(`key ${n}`))) }
     keys.set(n, key)
   }
   return key

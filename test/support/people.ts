@@ -5,11 +5,12 @@ import { utf8Encode } from '../../src/core/encoding/text.ts'
 import { didOf } from '../../src/core/plc/did.ts'
 import type { Curve } from '../../src/core/plc/did-key.ts'
 import { operationValue, tombstoneValue, type Operation, type OperationFields } from '../../src/core/plc/operation.ts'
-import { signerFromSecret, signOperation, type OperationSigner } from '../../src/core/plc/signature.ts'
+import { signOperation, type OperationSigner } from '../../src/core/plc/signature.ts'
+import { fastSigner } from './fast-signer.ts'
 
 /** The signer that belongs to a name: always the same. */
 export function signer(name: string, curve: Curve = 'k256'): OperationSigner {
-  return signerFromSecret(curve, sha256(utf8Encode(`test signer ${name}`)))
+  return fastSigner(curve, sha256(utf8Encode(`test signer ${name}`)))
 }
 
 /** Fields of an operation: what is not given is usual. */

@@ -1,12 +1,14 @@
 import { createPublicKey, verify } from 'node:crypto'
 import { p256 } from '@noble/curves/nist.js'
 import { secp256k1 } from '@noble/curves/secp256k1.js'
+import { sha256 } from '@noble/hashes/sha2.js'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { base64url } from '../../../src/core/encoding/text.ts'
+import { base64url, utf8Encode } from '../../../src/core/encoding/text.ts'
 import { parseDidKey } from '../../../src/core/plc/did-key.ts'
 import { tombstoneValue, unsignedBytes } from '../../../src/core/plc/operation.ts'
 import { findSigner, signerFromSecret, signOperation } from '../../../src/core/plc/signature.ts'
+import { fastSigner } from '../../support/fast-signer.ts'
 import { testKey } from '../../support/identities.ts'
 
 const message = Uint8Array.of(1, 2, 3)
@@ -83,6 +85,15 @@ describe('signing', () => {
     const low = (p256.Point.Fn.ORDER - BigInt(`0x${s}`)).toString(16).padStart(64, '0')
     const sample = Uint8Array.from('sample', (character) => character.charCodeAt(0))
     expect(signerFromSecret('p256', secret).sign(sample)).toBe(base64url.encode(hex(r + low)))
+  })
+
+  it('signs on secp256k1 as libsecp256k1 does', () => {
+    fc.assert(
+      fc.property(fc.string(), fc.uint8Array({ maxLength: 600 }), (name, message) => {
+        const [portable, native] = [signerFromSecret, fastSigner].map((make) => make('k256', sha256(utf8Encode(name))))
+        expect([native?.did, native?.sign(message)]).toEqual([portable?.did, portable?.sign(message)])
+      }),
+    )
   })
 
   it('gives an operation whose signature is over all its fields but sig', () => {
