@@ -188,7 +188,7 @@ async function withLog(command: Command, work: (log: OwnLog) => Promise<void>): 
   await using database = await openDatabase(config)
   const { store } = database
   const { origin } = await requireHead(store)
-  if (command.opts<{ map?: true }>().map !== true) return work({ store, origin, ...stateFiles(config, origin), config })
+  if (command.opts<{ map?: true }>().map !== true) return await work({ store, origin, ...stateFiles(config, origin), config })
   if ((await store.map.head()) === null) throw new UsageError('this database holds no map: `stele serve` begins one')
   await work({ store: store.map, origin: mapOrigin(origin), ...mapFiles(config, origin), config })
 }
