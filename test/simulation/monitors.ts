@@ -250,6 +250,8 @@ export class Monitors {
           const { STELE_EVENT: event = '', STELE_SEQ: seq = '0', STELE_CID: cid = '' } = facts
           oracle.saw(`monitors told ${event}`)
           watched.blind = event === 'blind' || (event !== 'sighted' && watched.blind)
+          // What happened meanwhile comes now, as after a start.
+          if (event === 'sighted') watched.startedAt = world.now
           if (event === 'change') this.#told(watched, { index: Number(seq) - 1, cid, lines, process })
         },
         clock,
