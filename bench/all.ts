@@ -39,7 +39,7 @@ const PARTS: readonly (readonly [name: string, ...args: string[]])[] = [
 ]
 
 const PAGE = join(import.meta.dirname, 'README.md')
-const MARKED = /(?<=<!-- figures -->\n)[^]*(?=\n<!-- end of figures -->)/
+const MARKED = /(?<=<!-- figures -->\n)[^]*(?=<!-- end of figures -->)/
 
 const [, , ...given] = process.argv
 const handedOn = given.filter((argument) => argument !== '--write')
@@ -67,4 +67,4 @@ for (const [name, ...args] of PARTS) {
 }
 rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
 note(['', ...took].join('\n'))
-if (given.includes('--write') && !interrupted) writeFileSync(PAGE, readFileSync(PAGE, 'utf8').replace(MARKED, () => tables.trim()))
+if (given.includes('--write') && !interrupted) writeFileSync(PAGE, readFileSync(PAGE, 'utf8').replace(MARKED, () => `\n${tables.replaceAll(folder, 'FOLDER').trim()}\n\n`))

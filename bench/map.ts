@@ -8,7 +8,7 @@ import { encodeEntry } from '../src/core/entry.ts'
 import { grow } from '../src/core/growth.ts'
 import { didKey } from '../src/core/map/did-state.ts'
 import { encodeMapLeaf, mapOrigin } from '../src/core/map/map-leaf.ts'
-import { EMPTY_MAP_ROOT, MAP_HASH_BYTES, trieRoot } from '../src/core/map/trie.ts'
+import { compareMapKeys, EMPTY_MAP_ROOT, MAP_HASH_BYTES, trieRoot } from '../src/core/map/trie.ts'
 import { BLOCK_BITS, BLOCK_BUCKETS, blockRoot, BUCKET_BITS, bucketOf } from '../src/core/map/upper-tree.ts'
 import { operationValue, parseOperation } from '../src/core/plc/operation.ts'
 import type { EntryRow } from '../src/core/replay.ts'
@@ -66,7 +66,7 @@ async function simulate(size: number): Promise<Figures> {
   const make = (bucket: number, dids: readonly string[]): void => {
     const own = dids.map((did) => ({ key: didKey(did, nativeSha256), value: stranger(bucket, 255) }))
     const others = Array.from({ length: Math.round(SIMULATED / 2 ** BUCKET_BITS) - own.length }, (_, i) => ({ key: stranger(bucket, i), value: stranger(bucket, i) }))
-    const entries = withEntries(others, own)
+    const entries = withEntries(others.sort((a, b) => compareMapKeys(a.key, b.key)), own)
     made.set(bucket, { bucket, hash: trieRoot(entries, nativeSha256), entries: bucketBytes(entries) })
   }
   make(bucketOf(didKey(ABSENT, nativeSha256)), [])
