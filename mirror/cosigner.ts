@@ -69,6 +69,8 @@ export interface MirrorCosigner extends Disposable {
   vouch(signed: Signed): Promise<string>
   /** Whether a signature names one of its keys. */
   isOwn(signature: NoteSignature): boolean
+  /** The signature lines for the body of a request, once what it asks for is verified. Throws WitnessRefusal where it is not cosigned, and StateFailure. */
+  addCheckpoint(body: string, verifying: VerifyingBoth): Promise<string>
   /** Says which keys the log has from now on, or its map, whichever they are named after. */
   setKeys(keys: readonly VerifierKey[]): void
   /** Serves the endpoints of a witness before those of `app`. */
@@ -157,6 +159,7 @@ export function openCosigner({ dataDir, name, freshName, origin, logKeys, tilesO
   return {
     vkeys,
     isOwn,
+    addCheckpoint,
     last: (origin) => (ended === null ? state.latest(origin) : null),
     async vouch(signed) {
       if (ended !== null) return signed.note

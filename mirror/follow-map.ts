@@ -3,7 +3,7 @@
 
 import { findFork } from '../src/client/fork.ts'
 import { proveConsistency, proveInclusion, readProof, readRoot } from '../src/client/log-client.ts'
-import { request, ServerError } from '../src/client/request.ts'
+import { request, ServerError, type RequestOptions } from '../src/client/request.ts'
 import { httpTileReader, NotServedError, type TileReader } from '../src/client/tile-reader.ts'
 import { alarmPart } from '../src/core/alarm.ts'
 import { bytesEqual, concatBytes } from '../src/core/encoding/text.ts'
@@ -19,10 +19,11 @@ import { formatVerifierKey, parseVerifierKey, type VerifierKey } from '../src/co
 import { consistencyPlan } from '../src/core/tlog/proof.ts'
 import { TILE_WIDTH } from '../src/core/tlog/tile.ts'
 import type { Clock, LogLine } from '../src/log/ports.ts'
-import { deriveInSteps, deriveVersion, type Derived } from '../src/map/derive.ts'
+import { Ahead } from '../src/map/ahead.ts'
+import { deriveInSteps, type Derived } from '../src/map/derive.ts'
 import { readLeaf, type HeldMap } from '../src/map/held-map.ts'
 import { MAP_LIMITS } from '../src/map/limits.ts'
-import type { MapChange, MapHead, MapVersion, Store } from '../src/storage/store.ts'
+import type { MapChange, MapHead, Store } from '../src/storage/store.ts'
 import type { Tip } from '../src/storage/tip.ts'
 import { fullerNote, type MirrorCosigner, type Signed } from './cosigner.ts'
 import type { EvidenceFolder } from './evidence-folder.ts'
@@ -66,15 +67,15 @@ export interface MapFollowingPorts {
 }
 
 /** The map's log of an upstream, over HTTP. */
-export function mapSource(url: string, signal: AbortSignal): MapSource {
-  const options = { attempts: 1, timeoutMs: MIRROR_LIMITS.requestMs, signal }
+export function mapSource(url: string, signal: AbortSignal, reach: Pick<RequestOptions, 'fetch'> = {}): MapSource {
+  const options = { attempts: 1, timeoutMs: MIRROR_LIMITS.requestMs, signal, ...reach }
   const orNotServed = (error: unknown): never => {
     throw error instanceof ServerError && error.status === 404 ? new NotServedError(error.message) : error
   }
   return {
     url,
     reader: httpTileReader(`${url}/map`, options),
-    keys: () => readShownKeys(url, signal, 'map/vkey').catch(orNotServed),
+    keys: () => readShownKeys(url, signal, 'map/vkey', reach).catch(orNotServed),
     next: () => request({ url: `${url}/map/next`, maxBytes: MAX_MAP_LEAF_BYTES }, options).then(({ body }) => body, orNotServed),
   }
 }
@@ -100,8 +101,8 @@ export class MapFollowing {
   readonly #ports: MapFollowingPorts
   readonly #signal: AbortSignal
   #keys: readonly VerifierKey[] = []
-  /** What rows and tree hold; null where that is not certain. */
-  #version: MapVersion | null = null
+  /** From what rows and tree hold to the newest leaf that is held; null where that is not certain. */
+  #ahead: Ahead | null = null
   #next: NextLeaf | null = null
   #leaves: number | null = null
   #halted: string | null = null
@@ -129,12 +130,13 @@ export class MapFollowing {
     return this.#leaves
   }
 
-  /** Follows the map until the signal is aborted, or until it is seen to be wrong. Throws nothing. */
+  /** Follows the map until the signal is aborted; where it is seen to be wrong, until proofs are made of the last version that was right. Throws nothing. */
   async run(): Promise<void> {
     while (!this.#signal.aborted && this.#halted === null) {
       await this.#inTurn(() => this.#readAny())
       await this.#ports.clock.sleep(MIRROR_LIMITS.pollMs, this.#signal)
     }
+    while (!this.#signal.aborted && !(await this.#inTurn(() => this.#showLast()))) await this.#ports.clock.sleep(MIRROR_LIMITS.pollMs, this.#signal)
   }
 
   /**
@@ -161,11 +163,11 @@ export class MapFollowing {
 
   // From the first upstream that has a map.
   async #readAny(): Promise<void> {
-    const { sources, held, log } = this.#ports
+    const { sources, log } = this.#ports
     for (const source of sources()) {
       try {
         const head = await this.#begin(source)
-        this.#version ??= await held.load()
+        await this.#load()
         await this.#read(source, head)
         return
       } catch (error) {
@@ -227,37 +229,70 @@ export class MapFollowing {
         if (derived === null) return
         const grown = grow(head.edge, [bytes])
         const to = { size: grown.edge.size, root: grown.root, edge: grown.edge }
-        // Whatever fails from here on, the rows are read anew.
-        this.#version = null
         await store.map.append({ from: head, to, leaf: bytes, tiles: grown.tiles })
         head = { ...head, ...to }
         this.#leaves = head.size
-        await this.#write(head.size === checkpoint.size ? signed : null, decodeMapLeaf(bytes), derived)
+        this.#next = null
+        const ahead = await this.#load()
+        ahead.take(derived)
+        // Until the last of them proofs are made of what was published before: a wrong one may follow.
+        if (head.size === checkpoint.size) await this.#write(signed, decodeMapLeaf(bytes), ahead)
       }
     }
     this.#trouble = null
   }
 
-  // The rows of the newest leaf that is held; with its checkpoint, where there is one.
-  async #write(signed: Signed | null, leaf: MapLeaf, { change, upper }: Derived): Promise<void> {
+  // The rows of the newest leaf that is held, with its checkpoint.
+  async #write(signed: Signed, leaf: MapLeaf, { derived: { change, upper } }: Ahead): Promise<void> {
     const { store, held } = this.#ports
-    this.#version = null
-    if (signed === null) await store.map.change(change)
-    else await this.#publish(signed, change)
+    // Where this fails, the rows are read anew.
+    this.#ahead = null
+    await this.#publish(signed, change)
     held.tree.apply(upper)
-    held.show(signed === null ? null : { leaves: signed.checkpoint.size, leaf })
-    this.#version = change.to
-    this.#next = null
+    held.show({ leaves: signed.checkpoint.size, leaf })
+    this.#ahead = new Ahead(store, held.tree, change.to)
   }
 
   // All leaves are held. A crash may have come between the last one and its rows.
   async #publishAgain(signed: Signed): Promise<void> {
+    const leaf = await readLeaf(this.#ports.store, signed.checkpoint.size - 1)
+    if (leaf === null || (await this.#load()).written.size >= leaf.size) return this.#publish(signed)
+    await this.#write(signed, leaf, await this.#upTo(leaf))
+  }
+
+  // The last version that was published, where the rows hold a later one or are not known. Whether there is no more to do.
+  async #showLast(): Promise<boolean> {
+    const { store, held, log } = this.#ports
+    try {
+      const publication = held.shown === null ? await store.map.publication() : null
+      if (publication === null) return true
+      const leaf = await readLeaf(store, publication.size - 1)
+      await this.#load()
+      if (held.shown !== null || leaf === null) return true
+      await this.#writeRows(await this.#upTo(leaf))
+      held.show({ leaves: publication.size, leaf })
+      return true
+    } catch (error) {
+      if (!this.#signal.aborted) log('warn', { error }, 'the last version of the map that was right cannot be shown yet')
+      return false
+    }
+  }
+
+  // What rows and tree hold, read anew where that is not certain.
+  async #load(): Promise<Ahead> {
     const { store, held } = this.#ports
-    const leaf = await readLeaf(store, signed.checkpoint.size - 1)
-    if (leaf === null || this.#version === null || this.#version.size >= leaf.size) return this.#publish(signed)
-    const derived = await deriveVersion(store, held.tree, await this.#near(leaf.size), leaf.size, this.#signal)
-    if (!bytesEqual(derived.change.to.root, leaf.mapRoot)) throw new Error('the rows of the map are not those of its newest leaf: run `stele map rebuild`, while no mirror runs on this database')
-    await this.#write(signed, leaf, derived)
+    if (this.#ahead !== null) return this.#ahead
+    // Another tree than before.
+    const written = await held.load()
+    return (this.#ahead = new Ahead(store, held.tree, written))
+  }
+
+  // Derives the version of a leaf that is held: it was compared when it was taken.
+  async #upTo(leaf: MapLeaf): Promise<Ahead> {
+    const ahead = await this.#near(leaf.size)
+    if (ahead.version.size < leaf.size) ahead.take(await ahead.derive(leaf.size, this.#signal))
+    if (!bytesEqual(ahead.version.root, leaf.mapRoot)) throw new Error(`the rows of the map are not those of its leaf of ${leaf.size} entries: run \`stele map rebuild\`, while no mirror runs on this database`)
+    return ahead
   }
 
   // The checkpoint of all leaves that are held, with this mirror's own cosignatures; perhaps the same as before, with more signatures.
@@ -292,7 +327,7 @@ export class MapFollowing {
 
   // Whether the leaves that are held, and the next one, are all that a signed checkpoint covers.
   async #leadsTo(signed: Signed): Promise<boolean> {
-    const { store, held } = this.#ports
+    const { store } = this.#ports
     const { size } = signed.checkpoint
     try {
       for (const last of [false, true]) {
@@ -302,7 +337,6 @@ export class MapFollowing {
           await this.#judge(signed, head)
           return true
         }
-        this.#version ??= await held.load()
         if (size === head.size + 1 && (await this.#takeNext(signed, head))) return true
         // It may have been published meanwhile, as may those before it.
         if (!last) await this.#readAny()
@@ -331,8 +365,8 @@ export class MapFollowing {
 
   /** The version of the leaf after those that are held; null while the entries for it are not here. `tiles` are those of the signed tree. Throws MapStopped where it is not the log's. */
   async #derive(head: MapHead, bytes: Uint8Array, signed: Signed, tiles: Pick<TileReader, 'tile'>): Promise<Derived | null> {
-    const { store, held, tip } = this.#ports
-    if (this.#next !== null && bytesEqual(this.#next.bytes, bytes) && this.#next.derived.change.from === this.#version) return this.#next.derived
+    const { store, tip } = this.#ports
+    if (this.#next !== null && bytesEqual(this.#next.bytes, bytes) && this.#next.derived.change.from === this.#ahead?.version) return this.#next.derived
     const wrong: WrongLeaf = { head, bytes, signed, tiles }
     const { value: leaf } = verdictOf(() => decodeMapLeaf(bytes))
     if (leaf === null) return this.#stop('leaf', wrong, 'it is no version of a map')
@@ -345,24 +379,31 @@ export class MapFollowing {
       return null
     }
     if (!bytesEqual(await readRoot(tilesOf(store), leaf.size, covered), leaf.root)) return this.#stop('tree', wrong, 'it names another tree of that size than the log has')
-    const near = await this.#near(leaf.size)
-    const derived = await deriveVersion(store, held.tree, near, leaf.size, this.#signal)
+    const derived = await (await this.#near(leaf.size)).derive(leaf.size, this.#signal)
     return bytesEqual(derived.change.to.root, leaf.mapRoot) ? derived : this.#stop('root', wrong, `the ${leaf.size} entries of the log lead to another root`)
   }
 
-  // The version from which that of `size` entries is derived at once: the one that is held, unless that is far away.
-  async #near(size: number): Promise<MapVersion> {
+  // From where the version of `size` entries is derived at once: what is written, and what was taken since, unless that is far away.
+  async #near(size: number): Promise<Ahead> {
     const { store, held } = this.#ports
-    let version = this.#version
-    assert(version !== null, 'rows and tree are one version')
-    if (version.size <= size && size - version.size <= MAP_LIMITS.stepEntries) return version
-    this.#version = null
-    if (version.size > size) {
-      await store.map.clear()
-      version = await held.load()
-    }
+    const ahead = await this.#load()
+    if (ahead.version.size <= size && size - ahead.written.size <= MAP_LIMITS.stepEntries) return ahead
     held.show(null)
-    return (this.#version = await deriveInSteps(store, held.tree, version, size, this.#signal))
+    await this.#writeRows(ahead)
+    this.#ahead = null
+    if (ahead.version.size > size) await store.map.clear()
+    const from = ahead.version.size > size ? await held.load() : ahead.version
+    const written = await deriveInSteps(store, held.tree, from, size, this.#signal)
+    return (this.#ahead = new Ahead(store, held.tree, written))
+  }
+
+  async #writeRows({ written, version, derived: { change, upper } }: Ahead): Promise<void> {
+    if (version === written) return
+    const { store, held } = this.#ports
+    this.#ahead = null
+    await store.map.change(change)
+    held.tree.apply(upper)
+    this.#ahead = new Ahead(store, held.tree, version)
   }
 
   // A leaf that was signed and is not what the log leads to. What shows it to a stranger is kept, or at least what was seen.

@@ -15,8 +15,8 @@ export interface ReadStatement {
 }
 
 /** The keys that an upstream says are its log's, believed by nobody yet. Throws as `request`, and the verdicts of `parseVerifierKey`. */
-export async function readShownKeys(url: string, signal: AbortSignal, path = 'log/vkey'): Promise<readonly VerifierKey[]> {
-  const { body } = await request({ url: `${url}/${path}`, maxBytes: MAX_NOTE_LENGTH }, optionsOf(signal))
+export async function readShownKeys(url: string, signal: AbortSignal, path = 'log/vkey', reach: Pick<RequestOptions, 'fetch'> = {}): Promise<readonly VerifierKey[]> {
+  const { body } = await request({ url: `${url}/${path}`, maxBytes: MAX_NOTE_LENGTH }, { ...optionsOf(signal), ...reach })
   return utf8Decode(body).split('\n').filter((line) => line !== '').map(parseVerifierKey)
 }
 

@@ -40,7 +40,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'src/system.ts': ['src/config.ts', 'src/escape.ts', 'src/log/ports.ts', 'node:', 'pino'],
   'src/watch.ts': ['src/config.ts', 'src/http', 'src/log/ports.ts', 'src/stream/ports.ts'],
   'src/withheld-file.ts': ['src/config.ts', 'src/core/plc/did.ts', 'src/http/limits.ts', 'src/storage/withheld.ts', 'node:'],
-  'src/young-generation.ts': ['node:'],
+  'src/bounded-heap.ts': ['node:'],
   'src/directory.ts': ['src/', 'package.json', 'node:'],
   'src/cli': ['src/', 'mirror', 'package.json', 'node:', 'commander', 'cli-progress'],
   'mirror': ['src/core', 'src/map', 'src/client', 'src/storage/store.ts', 'src/storage/tip.ts', 'src/http/ports.ts', 'src/http/limits.ts', 'src/log/ports.ts', 'node:'],

@@ -9,12 +9,12 @@ import { flagsOf } from './options.ts'
 import { buildProgram } from './program.ts'
 import { escapeControls, say } from './terminal.ts'
 import { wordsFor } from './words.ts'
-import { boundYoungGeneration } from '../young-generation.ts'
+import { boundHeap } from '../bounded-heap.ts'
 
 /** Runs the command line `args`, without program names, and resolves with the exit code. */
 export async function main(args: readonly string[]): Promise<number> {
   endQuietlyOnClosedPipe()
-  boundYoungGeneration()
+  boundHeap()
   useSha256(nativeSha256)
   let level: string = 'info'
   const program = buildProgram()

@@ -16,6 +16,7 @@ import { verifyStateProof } from '../../src/core/state-proof.ts'
 import { encodeBundle } from '../../src/core/tlog/bundle.ts'
 import { signCheckpoint } from '../../src/core/tlog/checkpoint.ts'
 import { parseNote, parseVerifierKey, verifyNote } from '../../src/core/tlog/note.ts'
+import { deriveVersion } from '../../src/map/derive.ts'
 import { HeldMap } from '../../src/map/held-map.ts'
 import type { Store } from '../../src/storage/store.ts'
 import { Tip } from '../../src/storage/tip.ts'
@@ -172,6 +173,67 @@ describe('a mirror that follows the map', () => {
       expect(describeContradiction(found)).toContain(`leaf ${map?.size}`)
       await mirror.stop()
     }
+  })
+
+  it.each<[string, 'root' | 'order', Partial<MapLeaf>]>([
+    ['that a replay shows', 'root', { mapRoot: new Uint8Array(32).fill(1) }],
+    ['that anybody sees', 'order', { size: 3 }],
+  ])('goes on to prove by the last version that was published where a wrong leaf, %s, is read behind right ones, and after it was started again', async (_, fault, change) => {
+    const origin = await upstream()
+    await origin.grow(identityLeaves(4))
+    await origin.shows(4)
+    await origin.stop()
+    const mirror = await mirrorSite()
+    await mirror.grow(4)
+    mirror.start([sourceOf(origin.store)])
+    await vi.waitFor(() => expect(mirror.held.shown?.leaf.size).toBe(4), WAIT)
+    await mirror.stop()
+    for (const size of [6, 9]) {
+      await origin.grow(identityLeaves(size).slice(size === 6 ? 4 : 6))
+      await appendNextLeaf(origin.store)
+    }
+    await origin.grow(identityLeaves(11).slice(9))
+    await publishMap(origin.store, await appendNextLeaf(origin.store, change))
+    await mirror.grow(11)
+    const stopsAndProves = async (): Promise<void> => {
+      mirror.start([sourceOf(origin.store)])
+      await vi.waitFor(() => expect(mirror.following.halted).toContain('wrong'), WAIT)
+      await vi.waitFor(() => expect(mirror.held.shown).toMatchObject({ leaves: 2, leaf: { size: 4 } }), WAIT)
+      const { leaf, identity } = verifyStateProof((await mirror.held.prove(resident.did)) ?? '', resident.did, { logKeys: [LOG_KEY], mapKeys: [MAP_KEY], policy: null })
+      expect([leaf.size, identity === null, await mirror.held.prove(person('nobody').did) === null]).toEqual([4, false, false])
+      await mirror.stop()
+    }
+    await stopsAndProves()
+    expect([(await mirror.store.map.head())?.size, (await mirror.store.map.version())?.size]).toEqual([4, 4])
+    expect([...mirror.kept('evidence').keys()]).toEqual([`wrong-map-${fault}-4.evidence`])
+    await stopsAndProves()
+    const { change: later } = await deriveVersion(mirror.store, mirror.held.tree, (await mirror.store.map.version()) ?? { size: 0, root: new Uint8Array() }, 9, new AbortController().signal)
+    await mirror.store.map.change(later)
+    await stopsAndProves()
+    await checkMap({ store: mirror.store, recorded: [] })
+  })
+
+  it('derives many versions in memory and writes them with the checkpoint of the last', async () => {
+    const origin = await upstream()
+    const mirror = await mirrorSite('mirror.test/map')
+    mirror.start([sourceOf(origin.store)])
+    await vi.waitFor(() => expect(mirror.held.shown?.leaf.size).toBe(0), WAIT)
+    await mirror.stop()
+    await origin.stop()
+    let next = null
+    for (const size of [1, 2, 5, 20, 40]) {
+      await origin.grow(identityLeaves(size).slice((await origin.store.head())?.size ?? 0))
+      next = await appendNextLeaf(origin.store)
+    }
+    if (next !== null) await publishMap(origin.store, next)
+    await mirror.grow(21)
+    mirror.start([sourceOf(origin.store)])
+    await vi.waitFor(async () => expect([mirror.following.leaves, mirror.following.trouble]).toEqual([5, 'the newest version of the map is of 40 entries, and 21 are verified here']), WAIT)
+    expect([(await mirror.store.map.version())?.size, mirror.held.shown?.leaf.size], 'the one that is published is shown').toEqual([0, 0])
+    await mirror.grow(40)
+    await vi.waitFor(() => expect(mirror.held.shown).toMatchObject({ leaves: 6, leaf: { size: 40 } }), WAIT)
+    await checkMap({ store: mirror.store, recorded: [] })
+    expect(mirror.following.halted).toBeNull()
   })
 
   it('stops where the log of the map contradicts itself, for ever', async () => {

@@ -48,6 +48,8 @@ export class Liar implements Front {
   readonly branches: Branch[] = []
   /** Whether anything was signed that contradicts the log. */
   contradicts = false
+  /** A map of its own that it shows, and the checkpoint that is signed of it, published or not. */
+  wrongMap: { readonly store: Store; readonly note: string } | null = null
   /** Who was given a checkpoint of a map that is not the log's. */
   readonly misled = new Set<string>()
   /** Told of each checkpoint beside the log that somebody is given. */
@@ -102,11 +104,15 @@ export class Liar implements Front {
     this.#lie = 'none'
     this.behind = null
     this.behindMap = null
+    this.wrongMap = null
+  }
+
+  asked(path: string, from: string): void {
+    if (this.behindMap !== null && path === '/map/checkpoint') this.misled.add(from)
   }
 
   answer(path: string, body: Uint8Array, from: string): Uint8Array | null {
     const { random } = this.#world
-    if (this.behindMap !== null && path === '/map/checkpoint') this.misled.add(from)
     const spoils = this.#spoils.includes('files')
     switch (this.#lie) {
       case 'flips':
@@ -196,19 +202,24 @@ export class Liar implements Front {
     const right: MapLeaf = { mapRoot: map.rootAt(size), size, root }
     const wrong = this.#wrongLeaf(map, lie, last, right)
     if (wrong === null) return
-    const leaves = [...before, encodeMapLeaf(wrong), ...(random.oneIn(2) ? [encodeMapLeaf(right)] : [])]
+    // The wrong leaf is published, or it is the next one.
+    const publishes = before.length === 0 || random.oneIn(2)
+    const leaves = [...before, encodeMapLeaf(wrong), ...(publishes && random.oneIn(2) ? [encodeMapLeaf(right)] : [])]
     const store = memoryStore()
     const [key] = keys
     const origin = key?.name ?? ''
     await store.map.create({ origin, guardId: 'nobody', vkeys: keys.map(formatVerifierKey) })
     let from = { size: 0, root: grow(EMPTY_EDGE, []).root, edge: EMPTY_EDGE }
+    let note = ''
     for (const leaf of leaves) {
       const { edge, root, tiles } = grow(from.edge, [leaf])
       const to = { size: edge.size, root, edge }
       await store.map.append({ from, to, leaf, tiles })
       from = to
+      note = signCheckpoint({ origin, size: to.size, root }, keys)
+      if (publishes || to.size <= before.length) await store.map.publish({ size: to.size, root, note, publishedAt: 0 })
     }
-    await store.map.publish({ size: from.size, root: from.root, note: signCheckpoint({ origin, size: from.size, root: from.root }, keys), publishedAt: 0 })
+    this.wrongMap = { store, note }
     this.behindMap = { store, tip: new Tip({ durable: 0, published: 0 }), life: new Life(), isMirror: false }
     this.#oracle.saw(`lies ${lie}`)
   }

@@ -28,8 +28,10 @@ export class MapOracle {
   readonly #keys: readonly SigningKey[]
   readonly #bytes: Uint8Array[] = []
   readonly #leaves: NaiveLeaf[] = []
-  /** Texts of checkpoints that have left the signer, by size. */
-  readonly #signed = new Map<number, string>()
+  /** Checkpoints that have left the signer, by size: their texts, and the first note of each. */
+  readonly #signed = new Map<number, { readonly text: string; readonly note: string }>()
+  /** Told of each checkpoint when its first note leaves the signer. */
+  onSigned: (note: string) => void = () => undefined
   readonly #values = new Map<string, Uint8Array>()
   readonly #roots = new Map<number, Uint8Array>()
   #head: MapHead | null = null
@@ -47,6 +49,16 @@ export class MapOracle {
   /** Every leaf that the map's log holds, as bytes. */
   get bytes(): readonly Uint8Array[] {
     return this.#bytes
+  }
+
+  /** A note of each checkpoint that has left the signer, as they left it. */
+  get notes(): readonly string[] {
+    return [...this.#signed.values()].map(({ note }) => note)
+  }
+
+  /** Leaves that the published checkpoint covers. */
+  get leaves(): number {
+    return this.#publication?.size ?? 0
   }
 
   /** Entries of the log that the newest published version is derived from; -1 before the first. */
@@ -76,23 +88,29 @@ export class MapOracle {
     return root
   }
 
+  /** The root of the map's log of its first `size` leaves. */
+  treeAt(size: number): Uint8Array {
+    return naiveRoot(this.#bytes.slice(0, size).map(naiveLeafHash))
+  }
+
   /** A note of the map's log has left the signer, whose guard remembered `guarded`. */
   async signed(note: string, guarded: SignedHead): Promise<void> {
     const { text, size, root } = this.#log.opened(note, this.#keys)
-    const before = this.#signed.get(size)
+    const before = this.#signed.get(size)?.text
     this.#log.check(before === undefined || before === text, `two checkpoints of ${size} leaves of the map were signed`)
     this.#log.check(before !== undefined || (guarded.size === size && equal(guarded.root, root)), `${size} leaves of the map were signed while the guard remembered ${guarded.size}`)
     if (before === undefined) this.#log.saw('maps signed')
-    this.#signed.set(size, text)
+    if (before === undefined) this.#signed.set(size, { text, note })
     await this.look()
     this.#log.check(size <= this.#leaves.length, `${size} leaves of the map were signed and ${this.#leaves.length} are durable`)
-    this.#log.check(equal(root, this.#treeAt(size)), `another root of ${size} leaves of the map was signed`)
+    this.#log.check(equal(root, this.treeAt(size)), `another root of ${size} leaves of the map was signed`)
+    if (before === undefined) this.onSigned(note)
   }
 
   /** Whether a note is one of those that have left the signer. */
   hasSigned(note: string): boolean {
     const { text, size } = this.#log.opened(note, this.#keys)
-    return this.#signed.get(size) === text
+    return this.#signed.get(size)?.text === text
   }
 
   /** Looks at what is new, one after the other where several ask for it. */
@@ -110,7 +128,7 @@ export class MapOracle {
     if (head !== this.#head) {
       this.#log.check(head.size >= this.#leaves.length, `the log of the map went back from ${this.#leaves.length} to ${head.size}`)
       for (const bytes of await map.leaves(this.#leaves.length, head.size)) this.#admit(bytes)
-      this.#log.check(head.size === this.#leaves.length && equal(head.root, this.#treeAt(head.size)), 'the head of the map is not that of its leaves')
+      this.#log.check(head.size === this.#leaves.length && equal(head.root, this.treeAt(head.size)), 'the head of the map is not that of its leaves')
       this.#head = head
     }
     const publication = await map.publication()
@@ -188,16 +206,12 @@ export class MapOracle {
   #lookAtPublication(publication: Publication): void {
     const { size, root, note } = publication
     this.#log.check(size >= (this.#publication?.size ?? 0), `${size} leaves of the map are published after ${this.#publication?.size}`)
-    this.#log.check(size <= this.#leaves.length && equal(root, this.#treeAt(size)), `${size} leaves of the map are published with another root`)
+    this.#log.check(size <= this.#leaves.length && equal(root, this.treeAt(size)), `${size} leaves of the map are published with another root`)
     this.#log.check(this.hasSigned(note), `a checkpoint of the map is published that was not signed: ${note}`)
     this.#log.witnessed(note)
     this.#publication = publication
     // What belongs to it is looked at anew.
     this.#version = null
-  }
-
-  #treeAt(size: number): Uint8Array {
-    return naiveRoot(this.#bytes.slice(0, size).map(naiveLeafHash))
   }
 
   #valueOf(did: string, history: readonly Placed[]): Uint8Array {

@@ -1,21 +1,25 @@
 // One process of a simulated mirror, composed of the real parts: following, replica, upstreams, standing and the folder of evidence.
 
+import { openCosigner, type MirrorCosigner, type Signed } from '../../mirror/cosigner.ts'
 import { EvidenceFolder } from '../../mirror/evidence-folder.ts'
-import { Following } from '../../mirror/follow.ts'
-import { MapFollowing, type MapSource } from '../../mirror/follow-map.ts'
+import { Following, tilesOf } from '../../mirror/follow.ts'
+import { MapFollowing, mapSource, type MapSource } from '../../mirror/follow-map.ts'
+import { MIRROR_LIMITS } from '../../mirror/limits.ts'
 import { Replica } from '../../mirror/replica.ts'
 import { Standing } from '../../mirror/standing.ts'
-import { Upstreams, type Reach } from '../../mirror/upstreams.ts'
+import { Upstreams } from '../../mirror/upstreams.ts'
 import { MismatchError } from '../../src/client/mismatch.ts'
-import { httpTileReader, NotServedError } from '../../src/client/tile-reader.ts'
 import { alarmPart } from '../../src/core/alarm.ts'
-import { parseVerifierKey } from '../../src/core/tlog/note.ts'
+import { parseDecimal } from '../../src/core/encoding/text.ts'
+import { mapOrigin } from '../../src/core/map/map-leaf.ts'
 import { MIRROR_GUARD } from '../../src/log/open-log.ts'
 import type { Clock } from '../../src/log/ports.ts'
 import { HeldMap } from '../../src/map/held-map.ts'
 import { Tip } from '../../src/storage/tip.ts'
+import { WitnessRefusal } from '../../src/witness/refusal.ts'
 import { Life } from '../support/interfere.ts'
 import { recall } from './catalog.ts'
+import type { CosignOracle, CosignReply } from './cosignatures.ts'
 import type { Database } from './database.ts'
 import type { Site } from './directory-process.ts'
 import { Violation } from './oracle.ts'
@@ -26,8 +30,10 @@ export interface Mirror {
   /** Hosts. */
   readonly upstreams: readonly string[]
   readonly database: Database
-  /** A real folder: of evidence and alarms. */
+  /** A real folder: of evidence, alarms and the cosigner. */
   readonly folder: string
+  /** Who looks at what it cosigns; null where it does not. */
+  readonly cosigns: CosignOracle | null
 }
 
 /** A process at work. */
@@ -47,8 +53,8 @@ export interface MirrorProcess {
 }
 
 /** Starts a process. Throws incidents of a rough database. */
-export async function startMirrorProcess(site: Site, { name, upstreams: hosts, database, folder }: Mirror): Promise<MirrorProcess> {
-  const { world, oracle, keys, web } = site
+export async function startMirrorProcess(site: Site, { name, upstreams: hosts, database, folder, cosigns }: Mirror): Promise<MirrorProcess> {
+  const { world, network, oracle, keys, web } = site
   if (web === null) throw new Violation('a mirror needs somebody to read from')
   const life = new Life()
   const bornAt = world.now
@@ -60,7 +66,10 @@ export async function startMirrorProcess(site: Site, { name, upstreams: hosts, d
   function crash(): void {
     life.end()
     web?.stop(name)
+    network.detach(`cosigner ${name}`)
+    cosigner?.[Symbol.dispose]()
   }
+  let cosigner: MirrorCosigner | null = null
 
   const store = database.connect(life, { onCall, onAppend: () => undefined })
   const head = await store.head()
@@ -82,6 +91,14 @@ export async function startMirrorProcess(site: Site, { name, upstreams: hosts, d
   )
   const standing = new Standing(clock, upstreams, head.size)
   standing.halted = kept.contradiction(keys)?.words ?? null
+  cosigner = cosigns === null ? null : openCosigner({
+    dataDir: folder, name, freshName: () => name, origin: head.origin, logKeys: keys, tilesOf: (origin) => tilesOf(origin === head.origin ? store : store.map), clock, clientIpHeader: null,
+    log(_level, { origin }, words) {
+      const made = words === 'cosigned' && typeof origin === 'string' ? cosigner?.last(origin) : undefined
+      if (made !== undefined && made !== null) void cosigns.cosigned(name, made, database.store).catch((error: unknown) => (oracle.violation ??= error instanceof Violation ? error : new Violation(String(error))))
+    },
+  })
+  for (const origin of [head.origin, mapOrigin(head.origin)]) cosigns?.started(name, origin, cosigner?.last(origin) ?? null)
   const replica = new Replica(
     {
       store, tip,
@@ -97,7 +114,7 @@ export async function startMirrorProcess(site: Site, { name, upstreams: hosts, d
   )
   const following = new Following(
     {
-      store, replica, upstreams, standing, folder: kept, cosigner: null, keys, clock,
+      store, replica, upstreams, standing, folder: kept, cosigner, keys, clock,
       random: () => world.random.below(1_000) / 1_000,
       log: () => undefined,
       onPublished: () => Promise.resolve(oracle.saw('checkpoints reached')),
@@ -109,10 +126,11 @@ export async function startMirrorProcess(site: Site, { name, upstreams: hosts, d
     if (!life.ended) oracle.violation ??= new Violation(`${name} has failed: ${String(error)}`)
   })
   const held = new HeldMap(store, clock)
-  const sources = (): MapSource[] => upstreams.ordered().map(({ url }) => sourceOf(url, stop.signal, upstreams.reach))
+  const reach = web.reach(name, life)
+  const sources = (): MapSource[] => upstreams.ordered().map(({ url }) => mapSource(url, stop.signal, reach))
   const mapFollowing = new MapFollowing(
     {
-      store, tip, held, origin: head.origin, guardId: MIRROR_GUARD, keys: null, logKeys: () => following.keys, sources, folder: kept, cosigner: null, clock, say: () => undefined,
+      store, tip, held, origin: head.origin, guardId: MIRROR_GUARD, keys: null, logKeys: () => following.keys, sources, folder: kept, cosigner, clock, say: () => undefined,
       log(level) {
         if (level === 'error' && !life.ended) oracle.saw('wrong maps stopped at')
       },
@@ -123,6 +141,27 @@ export async function startMirrorProcess(site: Site, { name, upstreams: hosts, d
     if (!life.ended) oracle.violation ??= new Violation(`${name} has failed at the map: ${String(error)}`)
   })
   web.serve(name, { store, tip, life, isMirror: true })
+  if (cosigner !== null) network.attach(`cosigner ${name}`, (message) => cosign(String(message)))
+
+  // As the counter does, but that time passes here by the simulated clock.
+  async function cosign(body: string): Promise<CosignReply> {
+    const late = new AbortController()
+    world.in(MIRROR_LIMITS.cosignWaitMs, () => late.abort())
+    const verifying = {
+      log: { reaches: (signed: Signed) => following.reaches(signed, late.signal), get halted() { return standing.halted !== null } },
+      map: { reaches: (signed: Signed) => mapFollowing.reaches(signed, late.signal), get halted() { return mapFollowing.halted !== null } },
+    }
+    try {
+      const lines = (await cosigner?.addCheckpoint(body, verifying)) ?? ''
+      cosigns?.shown(name, lines)
+      return { lines }
+    } catch (error) {
+      await life.go()
+      if (error instanceof WitnessRefusal) return { code: error.code, size: error.code === 'STALE' ? parseDecimal(error.parts.body?.trim() ?? '') : 0 }
+      oracle.check(!String(error).includes('assertion'), `the cosigner of ${name} has failed: ${String(error)}`)
+      return { code: 'incident', size: 0 }
+    }
+  }
   return {
     life,
     tip,
@@ -136,18 +175,5 @@ export async function startMirrorProcess(site: Site, { name, upstreams: hosts, d
       await Promise.all([followed, mapFollowed])
       crash()
     },
-  }
-}
-
-function sourceOf(url: string, signal: AbortSignal, reach: Reach): MapSource {
-  return {
-    url,
-    reader: httpTileReader(`${url}/map`, { attempts: 1, timeoutMs: 10_000, signal, ...reach }),
-    async keys() {
-      const response = await (reach.fetch ?? fetch)(`${url}/map/vkey`)
-      if (response.status !== 200) throw new NotServedError(url)
-      return (await response.text()).trimEnd().split('\n').map(parseVerifierKey)
-    },
-    next: () => Promise.reject(new NotServedError(url)),
   }
 }

@@ -11,6 +11,7 @@ import type { Head, MapHead, MapVersion, Publication } from '../../src/storage/s
 import { checkLog } from '../support/check-log.ts'
 import { naiveLeafHash, naiveRoot } from '../support/naive-tree.ts'
 import { recall } from './catalog.ts'
+import { Askers, CosignOracle } from './cosignatures.ts'
 import { Database, type Weather } from './database.ts'
 import type { Site } from './directory-process.ts'
 import { Liar, type Branch } from './liar.ts'
@@ -18,6 +19,9 @@ import { startMirrorProcess, type Mirror, type MirrorProcess } from './mirror-pr
 import { Violation, type Oracle } from './oracle.ts'
 import type { Prover } from './provers.ts'
 import { plant } from './rule-breakers.ts'
+
+/** So many of them cosign, the first ones. */
+const COSIGNING = 2
 
 /** After the end of all trouble a mirror reaches what its upstreams show within this. */
 const SETTLE_MS = 300_000
@@ -45,6 +49,8 @@ export class MirrorTown implements Disposable {
   readonly #all: readonly Watched[]
   readonly #folder: string
   readonly #plants: boolean
+  /** Who asks them to cosign the map; null where there is none. */
+  readonly askers: Askers | null
   #open = false
   #keepers: Promise<void>[] = []
   #wake = new AbortController()
@@ -55,6 +61,7 @@ export class MirrorTown implements Disposable {
     this.#liar = liar
     this.#all = all
     this.#plants = site.world.random.oneIn(3)
+    this.askers = site.map === null ? null : new Askers(site, site.map, liar, all.filter(({ cosigns }) => cosigns !== null).map(({ name }) => name))
     liar.onShown = (to, note) => void this.#shown(to, note)
   }
 
@@ -66,7 +73,8 @@ export class MirrorTown implements Disposable {
     const liar = new Liar(world, oracle, database.store, keys, map, random.oneIn(2))
     web?.fronts.set('liar', liar)
     const hosts = [random.pick([['directory'], ['directory', 'liar'], ['liar', 'directory']]), random.pick([['liar'], ['liar', 'directory']]), random.pick([['mirror-0'], ['mirror-0', 'mirror-1'], ['mirror-0', 'liar']])]
-    const all = hosts.map((upstreams, n) => ({ name: `mirror-${n}`, upstreams, database: new Database(world), folder: join(folder, String(n)), process: null, head: null, publication: null, map: { head: null, publication: null, version: null }, haltedAt: null }))
+    const cosigned = map === null ? null : new CosignOracle(oracle, map.oracle)
+    const all = hosts.map((upstreams, n) => ({ name: `mirror-${n}`, upstreams, database: new Database(world), folder: join(folder, String(n)), cosigns: n < COSIGNING ? cosigned : null, process: null, head: null, publication: null, map: { head: null, publication: null, version: null }, haltedAt: null }))
     const [key] = keys
     for (const mirror of all) await mirror.database.store.create({ origin: key?.name ?? '', guardId: MIRROR_GUARD, vkeys: keys.map(formatVerifierKey) })
     return new MirrorTown(site, folder, liar, all)
@@ -243,15 +251,16 @@ export class MirrorTown implements Disposable {
   async #lookAtPublication(mirror: Watched, { size, root, note }: Publication): Promise<void> {
     const oracle: Oracle = this.#site.oracle
     const { name, head } = mirror
+    mirror.cosigns?.shown(name, note)
     oracle.check(size <= (head?.size ?? 0), `${name} publishes ${size} entries and holds ${head?.size}`)
-    const isBranch = this.#liar.branches.some((branch) => branch.note === note && equal(rootOf(branch.leaves), root))
+    const isBranch = this.#liar.branches.some((branch) => parseNote(branch.note).text === parseNote(note).text && equal(rootOf(branch.leaves), root))
     oracle.check(isBranch || (oracle.hasSigned(note) && oracle.covers(size, root)), `${name} publishes a checkpoint that the log has not signed: ${note}`)
     const leaves = await mirror.database.store.leaves(0, size)
     oracle.check(equal(rootOf(leaves), root), `${name} publishes a tree that it does not hold`)
   }
 
   // It holds, shows and serves what the directory's map is, or nothing; and accuses it only where somebody has misled it.
-  async #lookAtMap({ name, process, map: before, database: { store } }: Watched): Promise<void> {
+  async #lookAtMap({ name, process, cosigns, map: before, database: { store } }: Watched): Promise<void> {
     const oracle: Oracle = this.#site.oracle
     const map = this.#site.map?.oracle ?? null
     const [head, publication, version] = [await store.map.head(), await store.map.publication(), await store.map.version()]
@@ -266,6 +275,7 @@ export class MirrorTown implements Disposable {
       oracle.saw('maps compared')
     }
     if (publication !== null && publication !== before.publication) {
+      cosigns?.shown(name, publication.note)
       oracle.check(publication.size <= head.size && map.hasSigned(publication.note), `${name} publishes a checkpoint of the map that was not signed: ${publication.note}`)
     }
     if (version !== null && version !== before.version) oracle.check(equal(version.root, map.rootAt(version.size)), `${name} holds another map of ${version.size} entries`)

@@ -144,7 +144,7 @@ async function story(town: Town, site: Site, fleet: Fleet, mirrors: MirrorTown |
   fleet.open()
   mirrors?.open()
   const provers = (): readonly Prover[] => [...fleet.provers, ...(mirrors?.provers ?? [])]
-  let people = begin(town, site, monitors, provers)
+  let people = begin(town, site, mirrors, monitors, provers)
   const days = 1 + world.random.below(2)
   for (let day = 0; day < days; day++) {
     await trouble(site, fleet, mirrors, 8 + world.random.below(14))
@@ -166,7 +166,7 @@ async function story(town: Town, site: Site, fleet: Fleet, mirrors: MirrorTown |
     town.busy = true
     fleet.open()
     mirrors?.open()
-    people = begin(town, site, monitors, provers)
+    people = begin(town, site, mirrors, monitors, provers)
   }
   network.lossy = Infinity
   fleet.open()
@@ -188,8 +188,8 @@ async function story(town: Town, site: Site, fleet: Fleet, mirrors: MirrorTown |
   oracle.check(!alone || publication?.size === oracle.size, 'a directory has stopped in good order and not published everything')
 }
 
-function begin(town: Town, { map }: Site, monitors: Monitors | null, provers: () => readonly Prover[]): Promise<unknown> {
-  const people = Promise.all([live(town, 4 + town.world.random.below(8)), monitors?.guard(town), map === null ? null : askForProofs(town, map.oracle, provers)])
+function begin(town: Town, { map }: Site, mirrors: MirrorTown | null, monitors: Monitors | null, provers: () => readonly Prover[]): Promise<unknown> {
+  const people = Promise.all([live(town, 4 + town.world.random.below(8)), monitors?.guard(town), mirrors?.askers?.live(town), map === null ? null : askForProofs(town, map.oracle, provers)])
   people.catch(() => undefined)
   return people
 }

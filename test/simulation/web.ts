@@ -34,6 +34,8 @@ export interface Front {
   /** Who is asked for the map, where that is another. */
   readonly behindMap: Server | null
   readonly silent: boolean
+  /** Told of what `from` is about to be answered. */
+  asked(path: string, from: string): void
   /** The body of a file that is there, as `from` is given it; null makes it missing. */
   answer(path: string, body: Uint8Array, from: string): Uint8Array | null
   /** What is sent in place of a message of a stream. */
@@ -128,6 +130,7 @@ export class Web {
   async #get(from: string, host: string, path: string): Promise<File | null> {
     const world = this.#world
     const front = this.fronts.get(host)
+    front?.asked(path, from)
     const server = this.#find(host, path)
     const lost = async (): Promise<null> => {
       this.#broke(from)
@@ -244,7 +247,13 @@ function logFile(log: Pick<Store, 'publication' | 'tiles' | 'leaves'>, path: str
 
 async function mapFile(map: MapStore, path: string): Promise<Answer> {
   const head = await map.head()
-  if (head === null || path === '/next') throw new Refusal('NO_MAP')
+  if (head === null) throw new Refusal('NO_MAP')
+  if (path === '/next') {
+    const size = (await map.publication())?.size ?? 0
+    const [leaf] = await map.leaves(size, size + 1)
+    if (leaf === undefined) throw new Refusal('NO_NEXT_LEAF')
+    return { type: 'text/plain', body: leaf }
+  }
   if (path === '/vkey') return { type: 'text/plain', body: head.vkeys.map((vkey) => `${vkey}\n`).join('') }
   return logFile(map, path, async () => (await map.publication())?.size ?? 0)
 }

@@ -78,6 +78,13 @@ export class UpperTree {
     return this.#at(BLOCK_BITS, block)?.slice() ?? null
   }
 
+  /** Another tree of the same hashes. */
+  copy(): UpperTree {
+    const copy = new UpperTree(this.#sha256)
+    copy.#hashes.set(this.#hashes)
+    return copy
+  }
+
   /** What the tree would be with these hashes of blocks, 32 bytes each. Changes nothing. */
   plan(blocks: ReadonlyMap<number, Uint8Array>): UpperChange {
     const levels: ReadonlyMap<number, Uint8Array>[] = [blocks]
