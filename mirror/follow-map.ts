@@ -29,7 +29,7 @@ import { fullerNote, type MirrorCosigner, type Signed } from './cosigner.ts'
 import type { EvidenceFolder } from './evidence-folder.ts'
 import { tilesOf } from './follow.ts'
 import { MIRROR_LIMITS } from './limits.ts'
-import { readShownKeys } from './log-keys.ts'
+import { readShownKeys, readStatement, type ReadStatement } from './log-keys.ts'
 
 /** Where the map's log of an upstream is read. */
 export interface MapSource {
@@ -37,6 +37,8 @@ export interface MapSource {
   readonly reader: TileReader
   /** The keys that the upstream says are its map's. Throws NotServedError where it has no map. */
   readonly keys: () => Promise<readonly VerifierKey[]>
+  /** What it says of the keys of the map, where one of these has signed it; null where it says nothing. Throws the verdicts of `openKeyStatement`. */
+  readonly statement: (known: readonly VerifierKey[]) => Promise<ReadStatement | null>
   /** The leaf after the last one that is published. Throws NotServedError where there is none. */
   readonly next: () => Promise<Uint8Array>
 }
@@ -76,6 +78,7 @@ export function mapSource(url: string, signal: AbortSignal, reach: Pick<RequestO
     url,
     reader: httpTileReader(`${url}/map`, options),
     keys: () => readShownKeys(url, signal, 'map/vkey', reach).catch(orNotServed),
+    statement: (known) => readStatement(url, known, signal, reach, 'map/keys'),
     next: () => request({ url: `${url}/map/next`, maxBytes: MAX_MAP_LEAF_BYTES }, options).then(({ body }) => body, orNotServed),
   }
 }
@@ -180,7 +183,7 @@ export class MapFollowing {
   }
 
   // The keys of the map are those that are named or stored, or else the ones that were shown first.
-  async #begin({ url, keys }: MapSource): Promise<MapHead> {
+  async #begin({ url, keys, statement }: MapSource): Promise<MapHead> {
     const { store, origin, guardId, say, folder, cosigner } = this.#ports
     let head = await store.map.head()
     if (head === null) {
@@ -194,7 +197,9 @@ export class MapFollowing {
             'Whoever answers there could be anybody: compare it with what the directory says elsewhere',
         )
       }
-      await store.map.create({ origin: name, guardId, vkeys })
+      // For those who ask this mirror.
+      const said = await statement(own).catch((error: unknown) => orNull(error))
+      await store.map.create({ origin: name, guardId, vkeys, ...(said === null ? {} : { statement: said.note }) })
       head = await store.map.head()
       assert(head !== null, 'the log of the map was begun')
     }
@@ -208,11 +213,11 @@ export class MapFollowing {
   }
 
   // From the leaves that are held to the checkpoint that is shown, as far as the entries for it are here.
-  async #read({ reader }: MapSource, from: MapHead): Promise<void> {
+  async #read(source: MapSource, from: MapHead): Promise<void> {
     const { store } = this.#ports
+    const { reader } = source
     let head = from
-    const note = await reader.checkpoint()
-    const signed: Signed = { checkpoint: openCheckpoint(note, this.#keys).checkpoint, note }
+    const signed = await this.#readSigned(source, head)
     const { checkpoint } = signed
     if (checkpoint.size <= head.size) {
       await this.#judge(signed, head)
@@ -240,6 +245,29 @@ export class MapFollowing {
       }
     }
     this.#trouble = null
+  }
+
+  // Throws the verdict on a note that no known key has signed, unless one of them has signed by which it was followed.
+  async #readSigned(source: MapSource, head: MapHead): Promise<Signed> {
+    const note = await source.reader.checkpoint()
+    const { value, verdict } = verdictOf(() => openCheckpoint(note, this.#keys))
+    if (value !== null) return { checkpoint: value.checkpoint, note }
+    if (verdict.code !== 'UNTRUSTED_NOTE' || !(await this.#learnKeys(source, head))) throw verdict
+    return { checkpoint: openCheckpoint(note, this.#keys).checkpoint, note }
+  }
+
+  // As of the log. spec/log.md#key-statements
+  async #learnKeys({ statement }: MapSource, { guardId }: MapHead): Promise<boolean> {
+    const { store, cosigner, log } = this.#ports
+    const read = await statement(this.#keys).catch((error: unknown) => orNull(error))
+    const known = this.#keys.map(formatVerifierKey)
+    const vkeys = read?.statement.signing.map(formatVerifierKey) ?? []
+    if (read === null || vkeys.every((vkey) => known.includes(vkey))) return false
+    await store.map.setSigner(guardId, { guardId, vkeys, statement: read.note })
+    this.#keys = [...read.statement.signing, ...read.statement.retired]
+    cosigner?.setKeys(this.#keys)
+    log('warn', { vkeys }, 'the log of the map has changed its keys, and the key that was known has signed that it did: the new ones count from now on')
+    return true
   }
 
   // The rows of the newest leaf that is held, with its checkpoint.
@@ -471,6 +499,12 @@ interface WrongLeaf {
   readonly signed: Signed
   /** Of the signed tree. */
   readonly tiles: Pick<TileReader, 'tile'>
+}
+
+// What is wrong with a statement says nothing.
+function orNull(error: unknown): null {
+  if (error instanceof DirectoryError) return null
+  throw error
 }
 
 async function readLeaves(reader: TileReader, start: number, end: number): Promise<Uint8Array[]> {

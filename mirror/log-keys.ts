@@ -21,9 +21,9 @@ export async function readShownKeys(url: string, signal: AbortSignal, path = 'lo
 }
 
 /** The log's statement about its keys; null where the upstream has none. Throws as `request`, and the verdicts of `openKeyStatement`. */
-export async function readStatement(url: string, known: readonly VerifierKey[], signal: AbortSignal, reach: Pick<RequestOptions, 'fetch'> = {}): Promise<ReadStatement | null> {
+export async function readStatement(url: string, known: readonly VerifierKey[], signal: AbortSignal, reach: Pick<RequestOptions, 'fetch'> = {}, path = 'log/keys'): Promise<ReadStatement | null> {
   try {
-    const { body } = await request({ url: `${url}/log/keys`, maxBytes: MAX_NOTE_LENGTH }, { ...optionsOf(signal), ...reach })
+    const { body } = await request({ url: `${url}/${path}`, maxBytes: MAX_NOTE_LENGTH }, { ...optionsOf(signal), ...reach })
     const note = utf8Decode(body)
     return { statement: openKeyStatement(note, known), note }
   } catch (error) {

@@ -20,6 +20,7 @@ import type { MapHead, Store } from '../src/storage/store.ts'
 import type { Signed } from './cosigner.ts'
 import { tilesOf } from './follow.ts'
 import { MIRROR_LIMITS } from './limits.ts'
+import { readStatement } from './log-keys.ts'
 import { RecoveryError, type Recovered, type RecoveryPorts } from './recover-log.ts'
 
 /** What the recovery of a map stands on: all of its log, which the store holds already, has been recovered. */
@@ -76,8 +77,10 @@ async function fill(ports: MapRecoveryPorts, held: MapHead | null, shown: Signed
   if (own + 1 < guard.size) throw new RecoveryError(`${ports.url} holds ${tree.size} of the ${guard.size} versions of the map that were signed. Nothing was changed. Ask another mirror`)
   const missing = own < guard.size ? await deriveMissing(ports, held, tree) : null
   const marked = RECOVERING + guard.id
-  if (held === null) await store.map.create({ origin, guardId: marked, vkeys: keys.map(formatVerifierKey) })
-  else if (held.guardId !== marked) await store.map.setSigner(guard.id, { guardId: marked, vkeys: held.vkeys })
+  if (held === null) {
+    const statement = await readStatement(ports.url, keys, signal, {}, 'map/keys')
+    await store.map.create({ origin, guardId: marked, vkeys: keys.map(formatVerifierKey), ...(statement === null ? {} : { statement: statement.note }) })
+  } else if (held.guardId !== marked) await store.map.setSigner(guard.id, { guardId: marked, vkeys: held.vkeys })
   if (from < tree.size) for await (const leaves of leavesFrom(tree, from, signal, MIRROR_LIMITS)) for (const leaf of leaves) await append(store, leaf)
   if (missing !== null) await append(store, missing)
   const head = await store.map.head()

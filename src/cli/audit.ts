@@ -77,7 +77,7 @@ async function audit(url: string, options: Options): Promise<number> {
   const readerAt = (path: string): TileReader => orElse(httpTileReader(url + path, request), others.map((other) => httpTileReader(other + path, request)))
   const found = await inspectLog(readerAt(''), {
     keys, policy, notBefore, since, signal, request,
-    map: mapKeys.length === 0 ? null : { reader: readerAt('/map'), keys: mapKeys, sha256: nativeSha256 },
+    map: mapKeys.length === 0 ? null : { reader: readerAt('/map'), keys: mapKeys, readStatement: (known) => readKeyStatement(url, known, request, 'map/keys'), sha256: nativeSha256 },
     whole: options.map === true,
     history: historyOf(url, request),
     readStatement: (known) => readKeyStatement(url, known, request),
@@ -97,14 +97,18 @@ async function keysOf(url: string, { vkey }: Options, policy: Policy | null, sin
   const logKeys = named.logKeys.length > 0 ? named.logKeys : (since?.keys ?? (await shownKeys(url, signal)))
   const origin = logKeys[0]?.name ?? ''
   if (logKeys.some(({ name }) => name !== origin)) throw new UsageError('the keys are of several logs: name the one that is audited with --vkey')
-  const isKnown = (key: VerifierKey): boolean => since?.keys.some((other) => formatVerifierKey(other) === formatVerifierKey(key)) ?? true
-  if (!logKeys.some(isKnown)) throw new UsageError('the state is that of a log with other keys: another log needs a state of its own')
+  if (since !== null && !logKeys.some((key) => isAmong(key, since.keys))) throw new UsageError('the state is that of a log with other keys: another log needs a state of its own')
   const ofMap = named.mapKeys.filter(({ name }) => name === mapOrigin(origin))
-  // What the last audit knew counts on: keys that the log announced, and what the map was first held to.
+  const known = since?.map?.keys ?? []
+  // What the last audit knew counts on: keys that a log announced, and what the map was first held to.
   return {
-    logKeys: [...logKeys, ...(since?.keys ?? []).filter((key) => !logKeys.some((other) => formatVerifierKey(other) === formatVerifierKey(key)))],
-    mapKeys: ofMap.length > 0 ? ofMap : (since?.map?.keys ?? (await shownMapKeys(url, origin, signal))),
+    logKeys: [...logKeys, ...(since?.keys ?? []).filter((key) => !isAmong(key, logKeys))],
+    mapKeys: ofMap.length === 0 ? (known.length > 0 ? known : await shownMapKeys(url, origin, signal)) : ofMap.some((key) => isAmong(key, known)) ? [...ofMap, ...known.filter((key) => !isAmong(key, ofMap))] : ofMap,
   }
+}
+
+function isAmong(key: VerifierKey, keys: readonly VerifierKey[]): boolean {
+  return keys.some((other) => formatVerifierKey(other) === formatVerifierKey(key))
 }
 
 async function shownKeys(url: string, signal: AbortSignal): Promise<readonly VerifierKey[]> {

@@ -3,7 +3,9 @@
 import { CommanderError } from 'commander'
 import { readLogLevel, UsageError } from '../config.ts'
 import { useSha256 } from '../core/encoding/sha256.ts'
+import { useEd25519 } from '../core/tlog/ed25519.ts'
 import { nativeSha256 } from '../map/native-sha256.ts'
+import { nativeEd25519 } from '../native/ed25519.ts'
 import { EXIT } from './exit.ts'
 import { flagsOf } from './options.ts'
 import { buildProgram } from './program.ts'
@@ -16,6 +18,7 @@ export async function main(args: readonly string[]): Promise<number> {
   endQuietlyOnClosedPipe()
   boundHeap()
   useSha256(nativeSha256)
+  useEd25519(nativeEd25519)
   let level: string = 'info'
   const program = buildProgram()
   program.hook('preAction', (_program, command) => {

@@ -59,6 +59,8 @@ export interface AuditedMap {
   /** Of the map's log. */
   readonly reader: TileReader
   readonly keys: readonly VerifierKey[]
+  /** As of the log. */
+  readonly readStatement?: (known: readonly VerifierKey[]) => Promise<KeyStatement>
   /** Default: the portable one. */
   readonly sha256?: Sha256
 }
@@ -88,7 +90,7 @@ export interface Inspection {
   readonly report: FsckReport
   /** null where there is no map. */
   readonly map: MapInspection | null
-  /** Keys that were learned of the log itself. */
+  /** Keys that were learned of the log itself, and of that of its map. */
   readonly learned: readonly VerifierKey[]
   /** Entries before the first that was read. */
   readonly from: number
@@ -110,9 +112,12 @@ const AHEAD = { times: 5, waitMs: 1_000 }
 
 /** Audits the log behind `reader`, and its map. What throws is an incident of the reader, or CursorError: nothing is found then. */
 export async function inspectLog(reader: TileReader, options: InspectOptions): Promise<Inspection> {
-  const { policy, notBefore, since, history, verifyAnswers = answerAll, map = null, signal } = options
-  const learned = await learnKeys(reader, options)
-  const keys = [...options.keys, ...learned]
+  const { policy, notBefore, since, history, verifyAnswers = answerAll, signal } = options
+  const ofLog = await learnKeys(reader, options)
+  const keys = [...options.keys, ...ofLog]
+  const given = options.map ?? null
+  const ofMap = given === null ? [] : await learnKeys(given.reader, given)
+  const map = given === null ? null : { ...given, keys: [...given.keys, ...ofMap] }
   const whole = since === null || options.whole === true
   // First what witnesses hold, and then the log, which must not be behind them; first the map, and then the log that it is of.
   const heldOfMap = map === null ? [] : await heldBy(map.reader, map.keys, options)
@@ -147,7 +152,7 @@ export async function inspectLog(reader: TileReader, options: InspectOptions): P
   return {
     report,
     map: mapReport === null || mapSeen === null ? null : { report: mapReport, quorum: mapSeen.quorum, witnesses: mapSeen.witnesses },
-    learned,
+    learned: [...ofLog, ...ofMap],
     from: whole ? 0 : since.state.edge.size,
     problems,
     quorum: seen.quorum,
@@ -163,11 +168,11 @@ const UNSHOWN: MapReport = {
   problems: [{ kind: 'checkpoint', where: 'map/checkpoint', words: 'it is missing, and the map was audited before' }],
 }
 
-// Keys of the log that none of its known ones is any more, as one of them has signed. spec/log.md#key-statements
-async function learnKeys(reader: TileReader, { keys, readStatement }: InspectOptions): Promise<readonly VerifierKey[]> {
+// Keys of a log that none of its known ones is any more, as one of them has signed. spec/log.md#key-statements
+async function learnKeys(reader: TileReader, { keys, readStatement }: Pick<InspectOptions, 'keys' | 'readStatement'>): Promise<readonly VerifierKey[]> {
   if (readStatement === undefined) return []
-  const note = await reader.checkpoint()
-  if (verdictOf(() => openCheckpoint(note, keys)).verdict?.code !== 'UNTRUSTED_NOTE') return []
+  const note = await orNothing(reader.checkpoint())
+  if (note === null || verdictOf(() => openCheckpoint(note, keys)).verdict?.code !== 'UNTRUSTED_NOTE') return []
   const known = new Set(keys.map(formatVerifierKey))
   const { signing } = await readStatement(keys).catch((error: unknown) => {
     // What is wrong with the checkpoint is fsck's to tell.

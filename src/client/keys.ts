@@ -7,9 +7,9 @@ import { MAX_NOTE_LENGTH, type VerifierKey } from '../core/tlog/note.ts'
 import type { Policy } from '../core/tlog/policy.ts'
 import { request, type RequestOptions } from './request.ts'
 
-/** The statement that the directory at `baseUrl` serves. Throws as `request` does, and the verdicts of `openKeyStatement`. */
-export async function readKeyStatement(baseUrl: string, known: readonly VerifierKey[], options: RequestOptions = {}): Promise<KeyStatement> {
-  const { body } = await request({ url: `${baseUrl.replace(/\/+$/, '')}/log/keys`, maxBytes: MAX_NOTE_LENGTH }, options)
+/** The statement that the directory at `baseUrl` serves, of its log, or of the log of its map (`map/keys`). Throws as `request` does, and the verdicts of `openKeyStatement`. */
+export async function readKeyStatement(baseUrl: string, known: readonly VerifierKey[], options: RequestOptions = {}, path: 'log/keys' | 'map/keys' = 'log/keys'): Promise<KeyStatement> {
+  const { body } = await request({ url: `${baseUrl.replace(/\/+$/, '')}/${path}`, maxBytes: MAX_NOTE_LENGTH }, options)
   return openKeyStatement(utf8Decode(body), known)
 }
 

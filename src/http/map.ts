@@ -5,7 +5,7 @@ import { isDid } from '../core/plc/did.ts'
 import { NOTHING_WITHHELD, WithheldError } from '../storage/withheld.ts'
 import { param, TYPES, type Answer, type Call } from './answer.ts'
 import { Refusal } from './error-response.ts'
-import { bundleOf, checkpointOf, tileOf } from './tlog.ts'
+import { bundleOf, checkpointOf, keyStatementOf, tileOf } from './tlog.ts'
 
 /** GET /map/checkpoint */
 export function getMapCheckpoint({ ports }: Call): Promise<Answer> {
@@ -27,6 +27,12 @@ export async function getMapVerifierKeys({ ports }: Call): Promise<Answer> {
   const head = await ports.store.map.head()
   if (head === null) throw new Refusal('NO_MAP')
   return { type: TYPES.text, body: head.vkeys.map((vkey) => `${vkey}\n`).join('') }
+}
+
+/** GET /map/keys */
+export async function getMapKeyStatement({ ports }: Call): Promise<Answer> {
+  if ((await ports.store.map.head()) === null) throw new Refusal('NO_MAP')
+  return keyStatementOf(ports.store.map)
 }
 
 /** GET /map/next */

@@ -5,7 +5,7 @@ import { getAuditLog, getData, getDocument, getLastOperation, getLog } from './d
 import { getExport } from './export.ts'
 import { getHealth } from './health.ts'
 import { postLookup } from './lookup.ts'
-import { getMapBundle, getMapCheckpoint, getMapTile, getMapVerifierKeys, getNextMapLeaf, getStateProof } from './map.ts'
+import { getMapBundle, getMapCheckpoint, getMapKeyStatement, getMapTile, getMapVerifierKeys, getNextMapLeaf, getStateProof } from './map.ts'
 import { getDivergence, getDivergences, getRefused, getUpstreamCursor, getUpstreamNumbers } from './notary.ts'
 import { getDescription } from './openapi.ts'
 import { getConsistency, getInclusion, getReceipt } from './proof.ts'
@@ -53,6 +53,7 @@ export const ROUTES: readonly Route[] = [
   { method: 'GET', path: '/map/tile/entries/*path', cache: 'immutable', gzip: true, summary: 'up to 256 versions of the map', handler: getMapBundle },
   { method: 'GET', path: '/map/tile/*path', cache: 'immutable', gzip: false, summary: 'up to 256 hashes of the log of the map', handler: getMapTile },
   { method: 'GET', path: '/map/vkey', cache: 'revalidate', gzip: false, summary: 'the keys of the log of the map, one a line', handler: getMapVerifierKeys },
+  { method: 'GET', path: '/map/keys', cache: 'revalidate', gzip: false, summary: 'what the log of the map says of its keys, as a signed note', handler: getMapKeyStatement },
   { method: 'GET', path: '/map/next', cache: 'never', gzip: false, summary: 'the version of the map that waits for its checkpoint', handler: getNextMapLeaf },
   { method: 'POST', path: '/dids', cache: 'never', gzip: true, summary: 'the DID documents of up to 1,000 DIDs as JSON lines', handler: postLookup },
   { method: 'GET', path: '/:did', cache: 'revalidate', gzip: true, summary: 'the DID document', handler: getDocument },

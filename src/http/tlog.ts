@@ -6,7 +6,7 @@ import { assert, verdictOf } from '../core/errors.ts'
 import { encodeBundle } from '../core/tlog/bundle.ts'
 import { HASH_BYTES } from '../core/tlog/hash.ts'
 import { parseTilePath, TILE_WIDTH, type TilePath } from '../core/tlog/tile.ts'
-import type { Store } from '../storage/store.ts'
+import type { SignedLog, Store } from '../storage/store.ts'
 import { NOTHING_WITHHELD } from '../storage/withheld.ts'
 import { TYPES, type Answer, type Call } from './answer.ts'
 import { Refusal } from './error-response.ts'
@@ -66,8 +66,13 @@ export async function getVerifierKeys({ ports }: Call): Promise<Answer> {
 }
 
 /** GET /log/keys */
-export async function getKeyStatement({ ports }: Call): Promise<Answer> {
-  const statement = await ports.store.keyStatement()
+export function getKeyStatement({ ports }: Call): Promise<Answer> {
+  return keyStatementOf(ports.store)
+}
+
+/** What a log says of its keys. */
+export async function keyStatementOf(log: Pick<SignedLog, 'keyStatement'>): Promise<Answer> {
+  const statement = await log.keyStatement()
   if (statement === null) throw new Refusal('NO_KEY_STATEMENT')
   return { type: TYPES.text, body: statement }
 }

@@ -1,6 +1,7 @@
 // The store in PostgreSQL. One transaction a round holds the head's row; everything else reads. spec/log.md#storage
 
 import { sql, type Kysely } from 'kysely'
+import { DatabaseError } from 'pg'
 import { EMPTY_EDGE, edgeRoot, encodeEdge } from '../core/tlog/edge.ts'
 import { DATABASE_LIMITS, openPool, overPool, type DatabaseOptions } from './database.ts'
 import { gather } from './gather.ts'
@@ -35,11 +36,11 @@ export async function openPostgres(options: DatabaseOptions): Promise<Store> {
   const newest = gather(async (dids: readonly string[]) => {
     const rows = new Map((await newestOf(pool, dids)).map((row) => [row.did, row]))
     return (did) => rows.get(did) ?? null
-  }, DATABASE_LIMITS.newest)
+  }, { ...DATABASE_LIMITS.newest, oneMayBeToBlame })
   const whole = gather(async (dids: readonly string[]) => {
     const rows = Map.groupBy(await history(pool, [...new Set(dids)], 0), (row) => row.did)
     return (did) => rows.get(did) ?? []
-  }, DATABASE_LIMITS.newest)
+  }, { ...DATABASE_LIMITS.newest, oneMayBeToBlame })
   const watches = new Set<AsyncDisposable>()
   let disposed: Promise<void> | null = null
   return {
@@ -148,3 +149,11 @@ async function readHead(db: Kysely<Tables>): Promise<Head | null> {
   const row = await db.selectFrom('log_head').select(HEAD_COLUMNS).executeTakeFirst()
   return row === undefined ? null : headOf(row)
 }
+
+// One history may be so long that it takes a statement all its time.
+function oneMayBeToBlame(error: unknown): boolean {
+  return error instanceof DatabaseError && error.code === QUERY_CANCELED
+}
+
+/** What PostgreSQL calls a statement that took too long. */
+const QUERY_CANCELED = '57014'

@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { formatAuditState, inspectLog, parseAuditState, type AuditState, type InspectOptions, type Inspection } from '../../src/client/inspect.ts'
 import { historyOf } from '../../src/client/judge.ts'
+import { readKeyStatement } from '../../src/client/keys.ts'
 import { httpTileReader } from '../../src/client/tile-reader.ts'
 import { stateOfRows } from '../../src/core/did-state.ts'
 import { encodeEntry } from '../../src/core/entry.ts'
@@ -17,7 +18,7 @@ import { openCheckpoint, signCheckpoint } from '../../src/core/tlog/checkpoint.t
 import { cosign } from '../../src/core/tlog/cosignature.ts'
 import { leafHash } from '../../src/core/tlog/hash.ts'
 import { signKeyStatement, openKeyStatement } from '../../src/core/tlog/key-statement.ts'
-import { formatNote, formatVerifierKey, KEY_TYPES, makeSigningKey } from '../../src/core/tlog/note.ts'
+import { formatNote, formatVerifierKey, KEY_TYPES, makeSigningKey, type VerifierKey } from '../../src/core/tlog/note.ts'
 import { parsePolicy } from '../../src/core/tlog/policy.ts'
 import type { Store } from '../../src/storage/store.ts'
 import { naiveMapRoot } from '../support/naive-map.ts'
@@ -54,7 +55,7 @@ async function serve(leaves: readonly Uint8Array[], sizes: readonly number[], sp
   return { log, front }
 }
 
-async function addVersions(store: Store, sizes: readonly number[], spoil: (leaf: MapLeaf) => Uint8Array = encodeMapLeaf): Promise<string> {
+async function addVersions(store: Store, sizes: readonly number[], spoil: (leaf: MapLeaf) => Uint8Array = encodeMapLeaf, key = MAP_KEY): Promise<string> {
   const rows = await store.entries(0, Number.MAX_SAFE_INTEGER)
   for (const size of sizes) {
     const accepted = rows.slice(0, size).filter((row) => row.rejected === null)
@@ -66,7 +67,7 @@ async function addVersions(store: Store, sizes: readonly number[], spoil: (leaf:
     await store.map.append({ from: head, to: { size: edge.size, root, edge }, leaf, tiles })
   }
   const head = await store.map.head()
-  const note = signCheckpoint({ origin: MAP_KEY.name, size: head?.size ?? 0, root: head?.root ?? new Uint8Array() }, [MAP_KEY])
+  const note = signCheckpoint({ origin: MAP_KEY.name, size: head?.size ?? 0, root: head?.root ?? new Uint8Array() }, [key])
   await store.map.publish({ size: head?.size ?? 0, root: head?.root ?? new Uint8Array(), note, publishedAt: 0 })
   return note
 }
@@ -205,6 +206,26 @@ it('an audit goes over to a key that the log has announced, and to no other', as
   expect(found.learned.map(formatVerifierKey)).toEqual([formatVerifierKey(next)])
   const { keys } = kept(found)
   expect(await audit(front, { since: kept(found), keys })).toMatchObject({ problems: [], from: 30, learned: [] })
+})
+
+it('an audit goes over to a key that the log of the map has announced, and to no other', async () => {
+  const { log, front } = await serve(LEAVES.slice(0, 20), [20])
+  const since = kept(await audit(front))
+  const next = makeSigningKey(MAP_KEY.name, KEY_TYPES.ed25519, new Uint8Array(32).fill(78))
+  await log.append(LEAVES.slice(20, 30))
+  await log.publish()
+  await addVersions(log.store, [30], encodeMapLeaf, next)
+  const announced = async (keys: readonly (typeof next)[], given: Partial<InspectOptions>): Promise<Inspection> => {
+    await log.store.map.setSigner('a guard', { guardId: 'a guard', vkeys: [formatVerifierKey(next)], statement: signKeyStatement({ origin: MAP_KEY.name, signing: [next], retired: [MAP_KEY] }, keys) })
+    const map = { reader: httpTileReader(`${front.url}/map`), keys: given.since?.map?.keys ?? [MAP_KEY], readStatement: (known: readonly VerifierKey[]) => readKeyStatement(front.url, known, {}, 'map/keys') }
+    return audit(front, { ...given, map })
+  }
+  for (const given of [{ since }, {}]) {
+    expect(words(await announced([next], given)).join()).toContain('map/checkpoint: No signature by a known key')
+    const found = await announced([next, MAP_KEY], given)
+    expect([words(found), found.learned.map(formatVerifierKey)]).toEqual([[], [formatVerifierKey(next)]])
+    expect(await announced([next], { since: kept(found) })).toMatchObject({ problems: [], learned: [], map: { report: { from: 2 } } })
+  }
 })
 
 /** Where a witness shows what it holds of each log. */

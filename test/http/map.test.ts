@@ -3,6 +3,7 @@ import { decodeMapLeaf } from '../../src/core/map/map-leaf.ts'
 import { verifyStateProof } from '../../src/core/state-proof.ts'
 import { openCheckpoint } from '../../src/core/tlog/checkpoint.ts'
 import { decodeBundle } from '../../src/core/tlog/bundle.ts'
+import { openKeyStatement } from '../../src/core/tlog/key-statement.ts'
 import { openCounter, type TestCounter } from '../support/counter.ts'
 import { appendNextLeaf, publishMap } from '../support/map-leaves.ts'
 import { MAP_KEY, mapSite, type MapSite } from '../support/map-writer.ts'
@@ -38,6 +39,7 @@ describe('the log of the map', () => {
     expect(decodeBundle(bundle.body, 2).map((leaf) => decodeMapLeaf(leaf).size)).toEqual([0, 5])
     expect((await counter.ask('/map/tile/0/000.p/2')).body.length).toBe(64)
     expect((await counter.ask('/map/vkey')).text).toMatch(/^stored\.test\/log\/map\+[0-9a-f]{8}\+.*\n$/)
+    expect(openKeyStatement((await counter.ask('/map/keys')).text, [MAP_KEY])).toMatchObject({ origin: MAP_KEY.name, signing: [{ id: MAP_KEY.id }], retired: [] })
   })
 
   it('is served as far as it is published, and under its own paths alone', async () => {
@@ -59,7 +61,7 @@ describe('the log of the map', () => {
 
   it('is not there where there is no map', async () => {
     await using bare = await openCounter()
-    for (const [path, status] of [['/map/checkpoint', 404], ['/map/vkey', 404], ['/map/next', 404], ['/map/tile/0/000.p/1', 404], [`/${resident.did}/state-proof`, 503]] as const) {
+    for (const [path, status] of [['/map/checkpoint', 404], ['/map/vkey', 404], ['/map/keys', 404], ['/map/next', 404], ['/map/tile/0/000.p/1', 404], [`/${resident.did}/state-proof`, 503]] as const) {
       expect((await bare.ask(path)).status, path).toBe(status)
     }
     expect((await bare.ask(`/${resident.did}/state-proof`)).headers['retry-after']).toBe('1')

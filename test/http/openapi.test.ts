@@ -158,6 +158,7 @@ const REQUESTS: Record<string, readonly (readonly [status: number, path: string,
   'GET /map/tile/entries/{path}': [[200, '/map/tile/entries/000.p/1'], [404, '/map/tile/entries/999']],
   'GET /map/tile/{path}': [[200, '/map/tile/0/000.p/1'], [404, '/map/tile/0/001'], [404, '/map/tile/x']],
   'GET /map/vkey': [[200, '/map/vkey']],
+  'GET /map/keys': [[200, '/map/keys']],
   'GET /map/next': [[200, '/map/next']],
   'GET /log/proof/inclusion': [[200, '/log/proof/inclusion?index=3'], [400, '/log/proof/inclusion'], [400, '/log/proof/inclusion?index=9&size=2'], [404, '/log/proof/inclusion?index=0&size=99999']],
   'GET /log/proof/consistency': [[200, '/log/proof/consistency?from=1'], [200, '/log/proof/consistency?from=0&to=0'], [400, '/log/proof/consistency?from=x'], [404, '/log/proof/consistency?from=1&to=99999']],
@@ -266,6 +267,7 @@ describe('the answers', () => {
     check('/{did}/log/{cid}/proof', 'GET', await empty.ask(`/${alice.did}/log/${alice.genesis.cid}/proof`))
     check('/map/checkpoint', 'GET', await empty.ask('/map/checkpoint'))
     check('/map/vkey', 'GET', await empty.ask('/map/vkey'))
+    check('/map/keys', 'GET', await empty.ask('/map/keys'))
     check('/map/next', 'GET', await empty.ask('/map/next'))
     check('/{did}/state-proof', 'GET', await empty.ask(`/${alice.did}/state-proof`))
     check('/_health', 'GET', await empty.ask('/_health'))

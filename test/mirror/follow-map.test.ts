@@ -15,7 +15,8 @@ import { decodeMapLeaf, type MapLeaf } from '../../src/core/map/map-leaf.ts'
 import { verifyStateProof } from '../../src/core/state-proof.ts'
 import { encodeBundle } from '../../src/core/tlog/bundle.ts'
 import { signCheckpoint } from '../../src/core/tlog/checkpoint.ts'
-import { parseNote, parseVerifierKey, verifyNote } from '../../src/core/tlog/note.ts'
+import { openKeyStatement, signKeyStatement } from '../../src/core/tlog/key-statement.ts'
+import { formatVerifierKey, KEY_TYPES, makeSigningKey, parseNote, parseVerifierKey, verifyNote, type SigningKey } from '../../src/core/tlog/note.ts'
 import { deriveVersion } from '../../src/map/derive.ts'
 import { HeldMap } from '../../src/map/held-map.ts'
 import type { Store } from '../../src/storage/store.ts'
@@ -29,6 +30,7 @@ import { appendLeaves, emptyLog, identityLeaves, LOG_KEY, publishAll } from '../
 const WAIT = { timeout: 30_000, interval: 2 }
 const resident = person('resident 0', 1)
 const KEYS = [LOG_KEY, MAP_KEY]
+const NEXT_KEY = makeSigningKey(MAP_KEY.name, KEY_TYPES.ed25519, new Uint8Array(32).fill(44))
 
 interface MirrorSite {
   readonly store: Store
@@ -236,6 +238,36 @@ describe('a mirror that follows the map', () => {
     expect(mirror.following.halted).toBeNull()
   })
 
+  it.each<[string, readonly SigningKey[], boolean]>([
+    ['goes over to a key that the one before it has announced, and cosigns under it', [MAP_KEY, NEXT_KEY], true],
+    ['goes over to no key that announces itself', [NEXT_KEY], false],
+  ])('%s', async (_, signers, learns) => {
+    const origin = await upstream()
+    const mirror = await mirrorSite('mirror.test/map')
+    mirror.start([sourceOf(origin.store)])
+    await vi.waitFor(() => expect(mirror.held.shown?.leaf.size).toBe(0), WAIT)
+    expect(await mirror.store.map.keyStatement(), 'as it was shown').toBe(await origin.store.map.keyStatement())
+    await origin.stop()
+    await origin.grow(identityLeaves(4))
+    await mirror.grow(4)
+    const guardId = (await origin.store.map.head())?.guardId ?? ''
+    const statement = signKeyStatement({ origin: MAP_KEY.name, signing: [NEXT_KEY], retired: [MAP_KEY] }, signers)
+    await origin.store.map.setSigner(guardId, { guardId, vkeys: [formatVerifierKey(NEXT_KEY)], statement })
+    const { checkpoint } = await appendNextLeaf(origin.store)
+    await publishMap(origin.store, { checkpoint, note: signCheckpoint(checkpoint, [NEXT_KEY]) })
+    if (!learns) {
+      await vi.waitFor(() => expect(mirror.following.trouble).toContain('No signature by a known key'), WAIT)
+      expect([mirror.held.shown?.leaf.size, (await mirror.store.map.head())?.vkeys]).toEqual([0, [formatVerifierKey(MAP_KEY)]])
+      return
+    }
+    await vi.waitFor(() => expect(mirror.held.shown?.leaf.size).toBe(4), WAIT)
+    expect([await mirror.store.map.keyStatement(), (await mirror.store.map.head())?.vkeys]).toEqual([statement, [formatVerifierKey(NEXT_KEY)]])
+    expect(verifyNote(parseNote((await mirror.store.map.publication())?.note ?? ''), mirror.cosigner?.vkeys.map(parseVerifierKey) ?? [])).toHaveLength(2)
+    await mirror.stop()
+    mirror.start([sourceOf(origin.store)])
+    await vi.waitFor(() => expect([mirror.following.leaves, mirror.following.trouble]).toEqual([2, null]), WAIT)
+  })
+
   it('stops where the log of the map contradicts itself, for ever', async () => {
     const origin = await upstream()
     await origin.grow(identityLeaves(4))
@@ -344,6 +376,10 @@ function sourceOf({ map }: Store): MapSource {
     url: 'upstream',
     reader,
     keys: () => Promise.resolve([MAP_KEY]),
+    async statement(known) {
+      const note = await map.keyStatement()
+      return note === null ? null : { statement: openKeyStatement(note, known), note }
+    },
     async next() {
       const size = (await map.publication())?.size ?? 0
       const [leaf] = await map.leaves(size, size + 1)

@@ -90,6 +90,7 @@ describe('recovering the log of a map', () => {
     expect(await recover(store, guardOf(3))).toMatchObject({ from: 0, to: heads[3]?.size, published: heads[3]?.size })
     expect(await store.map.leaves(0, 99)).toEqual(await served.store.map.leaves(0, 99))
     expect((await store.map.publication())?.note).toBe(published[3]?.note)
+    expect([await store.map.keyStatement(), await store.map.keyStatement() === null]).toEqual([await served.store.map.keyStatement(), false])
     expect(await recover(store, guardOf(3)), 'again: there is nothing to do').toMatchObject({ from: heads[3]?.size, to: heads[3]?.size })
     await goesOn(store, guardOf(3))
   })

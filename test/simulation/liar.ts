@@ -197,28 +197,29 @@ export class Liar implements Front {
   // The map's log as far as it is, or not so far, then a leaf that the log does not lead to, and perhaps what would be right again.
   async #makeMap({ keys, oracle: map }: MapPlace, lie: (typeof WRONG_MAPS)[number], { size, root }: Publication): Promise<void> {
     const { random } = this.#world
-    const before = map.bytes.slice(0, random.oneIn(3) ? random.below(map.bytes.length + 1) : undefined)
+    const some = map.bytes.slice(0, random.oneIn(3) ? random.below(map.bytes.length + 1) : undefined)
+    // The wrong leaf is published, or it is the one that comes next.
+    const published = random.oneIn(2) ? map.signedUpTo(some.length) : null
+    const before = some.slice(0, published?.size)
     const last = map.leafAt(before.length - 1)
     const right: MapLeaf = { mapRoot: map.rootAt(size), size, root }
     const wrong = this.#wrongLeaf(map, lie, last, right)
     if (wrong === null) return
-    // The wrong leaf is published, or it is the next one.
-    const publishes = before.length === 0 || random.oneIn(2)
-    const leaves = [...before, encodeMapLeaf(wrong), ...(publishes && random.oneIn(2) ? [encodeMapLeaf(right)] : [])]
+    const leaves = [...before, encodeMapLeaf(wrong), ...(published === null && random.oneIn(2) ? [encodeMapLeaf(right)] : [])]
     const store = memoryStore()
     const [key] = keys
     const origin = key?.name ?? ''
     await store.map.create({ origin, guardId: 'nobody', vkeys: keys.map(formatVerifierKey) })
     let from = { size: 0, root: grow(EMPTY_EDGE, []).root, edge: EMPTY_EDGE }
-    let note = ''
     for (const leaf of leaves) {
       const { edge, root, tiles } = grow(from.edge, [leaf])
       const to = { size: edge.size, root, edge }
+      if (published?.size === from.size) await store.map.publish({ ...from, note: published.note, publishedAt: 0 })
       await store.map.append({ from, to, leaf, tiles })
       from = to
-      note = signCheckpoint({ origin, size: to.size, root }, keys)
-      if (publishes || to.size <= before.length) await store.map.publish({ size: to.size, root, note, publishedAt: 0 })
     }
+    const note = signCheckpoint({ origin, size: from.size, root: from.root }, keys)
+    if (published === null) await store.map.publish({ ...from, note, publishedAt: 0 })
     this.wrongMap = { store, note }
     this.behindMap = { store, tip: new Tip({ durable: 0, published: 0 }), life: new Life(), isMirror: false }
     this.#oracle.saw(`lies ${lie}`)

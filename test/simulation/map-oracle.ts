@@ -56,6 +56,13 @@ export class MapOracle {
     return [...this.#signed.values()].map(({ note }) => note)
   }
 
+  /** The largest checkpoint of at most so many leaves that has left the signer; null where none has. */
+  signedUpTo(most: number): { readonly size: number; readonly note: string } | null {
+    const size = Math.max(-1, ...[...this.#signed.keys()].filter((known) => known <= most))
+    const note = this.#signed.get(size)?.note
+    return note === undefined ? null : { size, note }
+  }
+
   /** Leaves that the published checkpoint covers. */
   get leaves(): number {
     return this.#publication?.size ?? 0

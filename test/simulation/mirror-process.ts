@@ -158,7 +158,7 @@ export async function startMirrorProcess(site: Site, { name, upstreams: hosts, d
     } catch (error) {
       await life.go()
       if (error instanceof WitnessRefusal) return { code: error.code, size: error.code === 'STALE' ? parseDecimal(error.parts.body?.trim() ?? '') : 0 }
-      oracle.check(!String(error).includes('assertion'), `the cosigner of ${name} has failed: ${String(error)}`)
+      if (String(error).includes('assertion')) oracle.violation ??= new Violation(`the cosigner of ${name} has failed: ${String(error)}`)
       return { code: 'incident', size: 0 }
     }
   }

@@ -154,7 +154,7 @@ export class Web {
   async #read({ store, tip, isMirror }: Server, path: string): Promise<File> {
     const served = async (needed: number): Promise<number> => (isMirror ? tip.durable : Math.max(tip.published, tip.published >= needed ? 0 : ((await store.publication())?.size ?? 0)))
     try {
-      if (path === '/log/keys') return { status: 404, body: new Uint8Array() }
+      if (path === '/log/keys' || path === '/map/keys') return { status: 404, body: new Uint8Array() }
       const [, did] = /^\/(did:plc:[a-z2-7]{24})\/log\/audit$/.exec(decodeURIComponent(path)) ?? []
       if (did !== undefined) return { status: 200, body: auditJson((await store.history([did], 0)).filter((row) => row.rejected === null)) }
       const answer = await (path.startsWith('/map/') ? mapFile(store.map, path.slice('/map'.length)) : logFile(store, path, served))

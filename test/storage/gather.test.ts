@@ -2,13 +2,13 @@ import { describe, expect, it } from 'vitest'
 import { gather } from '../../src/storage/gather.ts'
 
 /** Calls that a test answers one by one; the answer to a question is its double. */
-function open(limits = { together: 3, underWay: 2 }) {
+function open(limits = { together: 3, underWay: 2 }, oneMayBeToBlame = (_error: unknown): boolean => false) {
   const calls: { readonly questions: readonly number[]; answer(): void; fail(error: Error): void }[] = []
   const ask = gather((questions: readonly number[]) => {
     const { promise, resolve, reject } = Promise.withResolvers<(question: number) => number>()
     calls.push({ questions, answer: () => resolve((question) => question * 2), fail: reject })
     return promise
-  }, limits)
+  }, { ...limits, oneMayBeToBlame })
   return { ask, calls, asked: () => calls.map(({ questions }) => questions) }
 }
 
@@ -60,5 +60,17 @@ describe('questions that come at the same moment', () => {
     await turn()
     calls[1]?.answer()
     expect((await outcomes).map((outcome) => (outcome.status === 'rejected' ? String(outcome.reason) : outcome.value))).toEqual(['Error: gone', 'Error: gone', 6])
+  })
+
+  it('are asked again one by one where one of them may be to blame, and only that one hears of it', async () => {
+    const { ask, calls, asked } = open({ together: 3, underWay: 1 }, (error) => String(error).includes('too long'))
+    const outcomes = Promise.allSettled([1, 2, 3, 4].map(ask))
+    for (const fail of [true, false, true, false, false]) {
+      await turn()
+      if (fail) calls.at(-1)?.fail(new Error('too long'))
+      else calls.at(-1)?.answer()
+    }
+    expect((await outcomes).map((outcome) => (outcome.status === 'rejected' ? String(outcome.reason) : outcome.value))).toEqual([2, 'Error: too long', 6, 8])
+    expect(asked()).toEqual([[1, 2, 3], [1], [2], [3], [4]])
   })
 })

@@ -1,11 +1,11 @@
 // Signed notes: a text and signatures under it, by keys that carry a name. spec/log.md#notes
 
-import { ed25519 } from '@noble/curves/ed25519.js'
 import { sha256 } from '@noble/hashes/sha2.js'
 import { ml_dsa44 } from '@noble/post-quantum/ml-dsa.js'
 import { base64, concatBytes, hex, utf8Encode } from '../encoding/text.ts'
 import { DirectoryError } from '../errors.ts'
 import { checkpointMessage, cosignatureMessage, decodeTimestamp, encodeTimestamp, TIMESTAMP_BYTES } from './cosigned-message.ts'
+import { ed25519 } from './ed25519.ts'
 import { readAs } from './strict.ts'
 
 /** One signature line. */
@@ -80,8 +80,7 @@ const ED25519 = {
   signatureBytes: 64,
   publicKey: (seed: Uint8Array) => ed25519.getPublicKey(seed),
   sign: (message: Uint8Array, seed: Uint8Array) => ed25519.sign(message, seed),
-  verify: (signature: Uint8Array, message: Uint8Array, publicKey: Uint8Array) =>
-    ed25519.verify(signature, message, publicKey, { zip215: false }),
+  verify: (signature: Uint8Array, message: Uint8Array, publicKey: Uint8Array) => ed25519.verify(signature, message, publicKey),
 }
 
 const NO_CONTEXT = new Uint8Array(0)
