@@ -4,30 +4,28 @@
 import { bytesEqual } from '../core/encoding/text.ts'
 import { decodeEntry } from '../core/entry.ts'
 import { assert, DirectoryError, verdictOf } from '../core/errors.ts'
-import { formatEvidence, parseEvidence, type Evidence } from '../core/evidence.ts'
 import type { CheckpointFrame, MatchFrame } from '../core/frame.ts'
 import { grow } from '../core/growth.ts'
 import { dataOf, type Operation } from '../core/plc/operation.ts'
 import type { LogClock } from '../core/replay.ts'
-import { openByAnyKey, openCheckpoint, type Checkpoint } from '../core/tlog/checkpoint.ts'
+import type { Checkpoint } from '../core/tlog/checkpoint.ts'
 import { EMPTY_EDGE, edgeRoot, type Edge } from '../core/tlog/edge.ts'
 import { leafHash } from '../core/tlog/hash.ts'
-import { formatVerifierKey, type VerifierKey } from '../core/tlog/note.ts'
+import type { VerifierKey } from '../core/tlog/note.ts'
 import { rangeNodes, verifyConsistency, verifyInclusion } from '../core/tlog/proof.ts'
 import type { CheckpointStore } from './checkpoint-store.ts'
 import { answerAll, type VerifyAnswers } from './check-tree.ts'
 import { firstPosition, formatCursor, memoryCursor, nameFilter, parseCursor, type CursorStore, type Position } from './cursor.ts'
-import { findFork } from './fork.ts'
 import { FOLLOW_LIMITS } from './follow-limits.ts'
 import { historyOf, Judge, operationBefore, type Broken, type Judged, type Kept, type ReadHistory } from './judge.ts'
-import { readKeyStatement } from './keys.ts'
-import { proveConsistency, readProof, readRoot } from './log-client.ts'
+import { isOfServer, KnownLog, type Signed } from './known-log.ts'
+import { proveConsistency, readProof } from './log-client.ts'
 import { MismatchError } from './mismatch.ts'
 import { leavesFrom, openProvenTree, type ProvenTree } from './proven-tree.ts'
-import { ServerError, sleep, UnreachableError, type RequestOptions } from './request.ts'
+import { sleep, type RequestOptions } from './request.ts'
 import { logStream, StreamClosedError, type StreamFilter } from './stream-client.ts'
 import { Tail } from './tail.ts'
-import { httpTileReader, NotServedError, type TileReader } from './tile-reader.ts'
+import { httpTileReader, type TileReader } from './tile-reader.ts'
 
 /** What is followed, and how. */
 export interface FollowOptions {
@@ -106,18 +104,6 @@ export interface FollowedRejection extends CoveredEntry, Omit<Broken, 'leaf'> {
 
 export type Followed = FollowedOperation | FollowedRejection
 
-/** The log has signed what contradicts itself: nothing of it can be followed any more. */
-export class LogContradictionError extends Error {
-  override readonly name = 'LogContradictionError'
-  /** What convinces a stranger. */
-  readonly evidence: Evidence
-
-  constructor(words: string, evidence: Evidence) {
-    super(words)
-    this.evidence = evidence
-  }
-}
-
 /**
  * Operations as they come, in the order of the log. To ask for the next one is to be done with the one before. The cursor is kept when it
  * ends and after each run of them, so that after a crash some come again. Throws LogContradictionError, CursorError, what the stores throw, and the
@@ -148,14 +134,10 @@ export async function* followRuns(options: FollowOptions): AsyncGenerator<readon
   }
 }
 
-const CONTRADICTED = 'the log has signed two trees that contradict each other: nothing that it signs can be followed any more'
-
 const MACHINE: FollowClock = { now: () => performance.now(), sleep }
 
-interface Signed {
-  readonly checkpoint: Checkpoint
-  readonly note: string
-}
+/** What of a position is not what is known of the log. */
+type Place = Omit<Position, 'note' | 'keys'>
 
 /** One server, as it is being asked. */
 interface Server {
@@ -178,7 +160,8 @@ class Follower {
   readonly #services: ReadonlySet<string>
   readonly #request: RequestOptions
   readonly #clock: FollowClock
-  #position: Position
+  #log: KnownLog
+  #place: Place
   /** Of the tree of the position's size; null where it has to be derived from tiles. */
   #edge: Edge | null = null
   #kept = ''
@@ -186,10 +169,6 @@ class Follower {
   #retryMs: number = FOLLOW_LIMITS.firstRetryMs
   /** Whether somebody works on what was handed over. */
   #waits = false
-  /** The checkpoint that the cursor was kept with. */
-  #earlier: string | null = null
-  /** A smaller checkpoint that was found to be of the same log. */
-  #lastOlder = ''
 
   constructor(options: FollowOptions) {
     const { urls, keys, filter = {}, complete = false, wanted, cursor = memoryCursor(), verifyAnswers = answerAll, signal, fetch, clock = MACHINE } = options
@@ -208,13 +187,16 @@ class Follower {
     this.#asked = nameFilter(filter, wanted?.name)
     this.#judge = new Judge(verifyAnswers, services.length === 0)
     this.#cursor = cursor
-    this.#position = firstPosition(keys)
+    const position = firstPosition(keys)
+    this.#place = position
+    this.#log = this.#knownBy(position)
   }
 
   /** Keeps the cursor where it has moved. Throws what the store throws. */
   async keep(): Promise<void> {
-    const text = formatCursor(this.#asked, this.#position)
-    if (this.#position.note === null || text === this.#kept) return
+    const { note, keys } = this.#log
+    const text = formatCursor(this.#asked, { ...this.#place, note, keys })
+    if (note === null || text === this.#kept) return
     await this.#cursor.write(text)
     this.#kept = text
     this.#keptAt = this.#clock.now()
@@ -222,15 +204,19 @@ class Follower {
 
   /** All entries before this one were taken. */
   reachedEntry(index: number): void {
-    this.#position = { ...this.#position, next: Math.max(this.#position.next, index) }
+    this.#place = { ...this.#place, next: Math.max(this.#place.next, index) }
   }
 
   async *run(): AsyncGenerator<readonly Followed[], never> {
     const { signal, onTrouble, random = Math.random } = this.#options
     const text = await this.#cursor.read()
-    if (text !== null) this.#position = parseCursor(text, this.#asked, this.#options.keys)
+    if (text !== null) {
+      const position = parseCursor(text, this.#asked, this.#options.keys)
+      this.#place = position
+      this.#log = this.#knownBy(position)
+    }
     this.#kept = text ?? ''
-    await this.#recall()
+    await this.#log.recall()
     for (let turn = 0; ; turn++) {
       const server = this.#servers[turn % this.#servers.length]
       assert(server !== undefined, 'there is a server')
@@ -239,7 +225,7 @@ class Follower {
         yield* this.#filter === null ? this.#everyEntry(server) : this.#matches(server, this.#filter)
       } catch (error) {
         signal?.throwIfAborted()
-        if (!isOfServer(error)) throw error
+        if (!passes(error)) throw error
         if (error instanceof GapError) turn--
         else onTrouble?.(server.url, error)
       }
@@ -248,36 +234,21 @@ class Follower {
     }
   }
 
-  // What the caller's other clients verified counts here, too.
-  async #recall(): Promise<void> {
-    const { checkpoints } = this.#options
-    this.#earlier = this.#position.note
-    for (const key of checkpoints === undefined ? [] : this.#position.keys) {
-      const evidence = await checkpoints?.evidence(formatVerifierKey(key))
-      if (typeof evidence === 'string') throw new LogContradictionError(CONTRADICTED, parseEvidence(evidence))
-      const note = await checkpoints?.newest(formatVerifierKey(key))
-      if (typeof note !== 'string') continue
-      const { size } = openByAnyKey(note, [key]).checkpoint
-      if (size > (this.#newest()?.checkpoint.size ?? -1)) this.#position = { ...this.#position, note }
-    }
-  }
-
-  /** The largest checkpoint that was verified. */
-  #newest(): Signed | null {
-    const { note, keys } = this.#position
-    return note === null ? null : { note, checkpoint: openByAnyKey(note, keys).checkpoint }
+  #knownBy(position: Position): KnownLog {
+    return new KnownLog(position, this.#options.checkpoints ?? null, this.#request)
   }
 
   // The first time: where to begin.
   async #begin({ url, reader }: Server): Promise<void> {
     const { from = 0 } = this.#options
-    if (this.#kept !== '' || this.#position.size > 0 || from === 0) return
-    const signed = await this.#open(await reader.checkpoint(), url)
-    await this.#judgeCheckpoint(signed, reader)
+    if (this.#kept !== '' || this.#place.size > 0 || from === 0) return
+    const signed = await this.#log.open(await reader.checkpoint(), url)
+    await this.#log.judge(signed, reader)
     const start = from === 'now' ? signed.checkpoint.size : from
     if (start > signed.checkpoint.size) throw new MismatchError(`the log has ${signed.checkpoint.size} entries, and what comes from entry ${start} on was asked for`, {})
     this.#edge = await edgeOf(await openProvenTree((use) => use(reader), signed.checkpoint), start)
-    this.#position = { ...this.#position, next: start, size: start, root: edgeRoot(this.#edge), note: signed.note }
+    await this.#log.reached(signed)
+    this.#place = { ...this.#place, next: start, size: start, root: edgeRoot(this.#edge) }
     await this.keep()
   }
 
@@ -285,7 +256,7 @@ class Follower {
 
   async *#everyEntry(server: Server): AsyncGenerator<readonly Followed[], never> {
     yield* this.#catchUp(server)
-    const tail = new Tail(this.#position.size, FOLLOW_LIMITS, () => new GapError())
+    const tail = new Tail(this.#place.size, FOLLOW_LIMITS, () => new GapError())
     const watched = this.#watch(server, () => tail.end)
     try {
       for await (const frame of logStream(server.url, tail.start, this.#streamOptions(watched.signal))) {
@@ -302,28 +273,28 @@ class Follower {
 
   // To the server's newest checkpoint, by tiles and bundles.
   async *#catchUp({ url, reader }: Server): AsyncGenerator<readonly Followed[]> {
-    const signed = await this.#open(await reader.checkpoint(), url)
-    const relation = await this.#judgeCheckpoint(signed, reader)
+    const signed = await this.#log.open(await reader.checkpoint(), url)
+    const relation = await this.#log.judge(signed, reader)
     this.#looked(signed, url)
-    if (relation === 'older') throw new MismatchError(`its newest checkpoint is of ${signed.checkpoint.size} entries, and ${this.#newest()?.checkpoint.size ?? 0} are known to be signed`, {})
-    if (signed.checkpoint.size > this.#position.size || this.#edge === null) yield* this.#advance(url, reader, signed)
+    if (relation === 'older') throw new MismatchError(`its newest checkpoint is of ${signed.checkpoint.size} entries, and ${this.#log.newest()?.checkpoint.size ?? 0} are known to be signed`, {})
+    if (signed.checkpoint.size > this.#place.size || this.#edge === null) yield* this.#advance(url, reader, signed)
   }
 
   async *#advance(url: string, reader: TileReader, signed: Signed): AsyncGenerator<readonly Followed[]> {
     const tree = await openProvenTree((use) => use(reader), signed.checkpoint)
-    await this.#requireContinued(tree, signed)
+    await this.#log.requireContinued(tree, signed, this.#place)
     await this.#reached(signed)
-    this.#edge ??= await edgeOf(tree, this.#position.size)
+    this.#edge ??= await edgeOf(tree, this.#place.size)
     const { signal = new AbortController().signal } = this.#options
-    for await (const leaves of leavesFrom(tree, this.#position.size, signal, FOLLOW_LIMITS)) yield* this.#take(url, leaves, signed)
+    for await (const leaves of leavesFrom(tree, this.#place.size, signal, FOLLOW_LIMITS)) yield* this.#take(url, leaves, signed)
   }
 
   // A checkpoint of the stream covers what waits, or what waits is dropped and read again from bundles.
   async *#cover(server: Server, tail: Tail, { note }: CheckpointFrame): AsyncGenerator<readonly Followed[]> {
     const { url, reader } = server
-    const signed = await this.#open(note, url)
+    const signed = await this.#log.open(note, url)
     const { size, root } = signed.checkpoint
-    const relation = await this.#judgeCheckpoint(signed, reader)
+    const relation = await this.#log.judge(signed, reader)
     if (relation === 'older') return
     this.#looked(signed, url)
     if (size > tail.end) throw new MismatchError(`its stream has a checkpoint of ${size} entries before these entries`, { checkpoint: note })
@@ -341,7 +312,7 @@ class Follower {
 
   // Whether leaves that lead on from the edge lead through the largest checkpoint that is known, where that lies among them.
   #passesKnown(edge: Edge, leaves: readonly Uint8Array[]): boolean {
-    const known = this.#newest()?.checkpoint
+    const known = this.#log.newest()?.checkpoint
     if (known === undefined || known.size < edge.size || known.size > edge.size + leaves.length) return true
     return bytesEqual(grow(edge, leaves.slice(0, known.size - edge.size)).root, known.root)
   }
@@ -351,18 +322,18 @@ class Follower {
     const { runEntries = FOLLOW_LIMITS.runEntries } = this.#options
     for (let at = 0; at < leaves.length; at += runEntries) {
       const some = leaves.slice(at, at + runEntries)
-      const first = this.#position.size
+      const first = this.#place.size
       const placed = some.map((leaf, i) => ({ index: first + i, leaf }))
       const dids = this.#dids
       const asked = dids === null ? placed : placed.filter(({ leaf }) => mentions(leaf, dids))
-      const clock: LogClock | null = dids === null ? { lastNative: this.#position.lastNative } : null
+      const clock: LogClock | null = dids === null ? { lastNative: this.#place.lastNative } : null
       const { judged, clock: after } = await this.#judge.judge(asked, clock, this.#historyOf(url))
-      const followed = judged.filter((one) => one.index >= this.#position.next && this.#isWanted(one)).map((one) => followedOf(one, { checkpoint, note, proof: null }))
+      const followed = judged.filter((one) => one.index >= this.#place.next && this.#isWanted(one)).map((one) => followedOf(one, { checkpoint, note, proof: null }))
       if (followed.length > 0) yield* this.#handOver(followed)
       assert(this.#edge !== null, 'leaves are taken from the edge on')
       const { edge, root } = grow(this.#edge, some)
       this.#edge = edge
-      this.#position = { ...this.#position, next: Math.max(this.#position.next, edge.size), size: edge.size, root, lastNative: after?.lastNative ?? null }
+      this.#place = { ...this.#place, next: Math.max(this.#place.next, edge.size), size: edge.size, root, lastNative: after?.lastNative ?? null }
       if (followed.length > 0 || this.#clock.now() - this.#keptAt > FOLLOW_LIMITS.keepMs) await this.keep()
     }
   }
@@ -379,18 +350,18 @@ class Follower {
     this.#edge = null
     let current: Signed | null = null
     let last = -1
-    const watched = this.#watch(server, () => current?.checkpoint.size ?? this.#position.size)
+    const watched = this.#watch(server, () => current?.checkpoint.size ?? this.#place.size)
     try {
-      for await (const frame of logStream(server.url, this.#position.size, { ...this.#streamOptions(watched.signal), filter })) {
+      for await (const frame of logStream(server.url, this.#place.size, { ...this.#streamOptions(watched.signal), filter })) {
         if (frame.type === 'entries') throw new MismatchError('its filtered stream has entries that were not asked for', {})
         if (frame.type === 'checkpoint') {
           // All matches under the one before have come.
           if (current !== null) await this.#passed(current)
           current = await this.#continued(server, frame)
         } else {
-          if (current === null || frame.index < this.#position.size || frame.index <= last || frame.index >= current.checkpoint.size) throw new MismatchError(`its filtered stream has entry ${frame.index} where it has no place`, {})
+          if (current === null || frame.index < this.#place.size || frame.index <= last || frame.index >= current.checkpoint.size) throw new MismatchError(`its filtered stream has entry ${frame.index} where it has no place`, {})
           last = frame.index
-          if (frame.index >= this.#position.next) yield* this.#match(server.url, frame, current)
+          if (frame.index >= this.#place.next) yield* this.#match(server.url, frame, current)
         }
       }
     } catch (error) {
@@ -398,8 +369,8 @@ class Follower {
       watched.stop()
       if (!(reason instanceof StreamClosedError) || current !== null) throw reason
       // There is no such stream, or not from here: the entries themselves are read.
-      const { size } = (await this.#open(await server.reader.checkpoint(), server.url)).checkpoint
-      if (size - this.#position.size > FOLLOW_LIMITS.filterGapEntries && !['OutdatedCursor', 'TooManyMatches'].includes(reason.reason)) throw reason
+      const { size } = (await this.#log.open(await server.reader.checkpoint(), server.url)).checkpoint
+      if (size - this.#place.size > FOLLOW_LIMITS.filterGapEntries && !['OutdatedCursor', 'TooManyMatches'].includes(reason.reason)) throw reason
       yield* this.#catchUp(server)
       throw reason.reason === '' ? reason : new GapError()
     } finally {
@@ -409,20 +380,20 @@ class Follower {
   }
 
   async #continued(server: Server, { note, consistency }: CheckpointFrame): Promise<Signed> {
-    const signed = await this.#open(note, server.url)
+    const signed = await this.#log.open(note, server.url)
     const { size, root } = signed.checkpoint
-    const relation = await this.#judgeCheckpoint(signed, server.reader)
+    const relation = await this.#log.judge(signed, server.reader)
     if (relation === 'older') throw new MismatchError(`its stream shows a checkpoint of ${size} entries, and more are known to be signed`, {})
     // A stream that shows a checkpoint again proves that it continues itself.
-    const before = this.#position
+    const before = this.#place
     const proof = consistency ?? []
-    const known = this.#newest()?.checkpoint
+    const known = this.#log.newest()?.checkpoint
     try {
       verifyConsistency({ oldSize: before.size, oldRoot: before.root, newSize: size, newRoot: root, proof })
       if (known !== undefined && known.size !== before.size) await proveConsistency(server.reader, known, signed.checkpoint)
     } catch (error) {
       if (!(error instanceof DirectoryError)) throw error
-      await this.#requireContinued(await openProvenTree((use) => use(server.reader), signed.checkpoint), signed)
+      await this.#log.requireContinued(await openProvenTree((use) => use(server.reader), signed.checkpoint), signed, this.#place)
       throw new MismatchError('its stream does not prove that the log only grew', { checkpoint: note }, { cause: error })
     }
     this.#looked(signed, server.url)
@@ -438,95 +409,21 @@ class Follower {
       return followedOf(one, { checkpoint, note, proof })
     })
     yield* this.#handOver(followed)
-    this.#position = { ...this.#position, next: index + 1 }
+    this.#place = { ...this.#place, next: index + 1 }
     await this.keep()
   }
 
   async #passed({ checkpoint: { size, root } }: Signed): Promise<void> {
-    if (size === this.#position.size) return
-    this.#position = { ...this.#position, next: Math.max(this.#position.next, size), size, root, lastNative: null }
+    if (size === this.#place.size) return
+    this.#place = { ...this.#place, next: Math.max(this.#place.next, size), size, root, lastNative: null }
     if (this.#clock.now() - this.#keptAt > FOLLOW_LIMITS.keepMs) await this.keep()
   }
 
   // ---- checkpoints
 
-  async #open(note: string, url: string): Promise<Signed> {
-    const { keys } = this.#position
-    try {
-      return { note, checkpoint: openCheckpoint(note, keys).checkpoint }
-    } catch (error) {
-      if (!(error instanceof DirectoryError) || error.code !== 'UNTRUSTED_NOTE') throw error
-      // A log that changes its key says so with one that is known. spec/log.md#key-statements
-      const { signing } = await readKeyStatement(url, keys, this.#request).catch(() => ({ signing: [] }))
-      const known = new Set(keys.map(formatVerifierKey))
-      const fresh = signing.filter((key) => !known.has(formatVerifierKey(key)))
-      if (fresh.length === 0) throw error
-      const { checkpoint } = openCheckpoint(note, signing)
-      this.#position = { ...this.#position, keys: [...keys, ...fresh] }
-      return { note, checkpoint }
-    }
-  }
-
-  /** How a checkpoint stands to the largest one that was verified. Throws LogContradictionError where that alone shows that they contradict each other. */
-  async #judgeCheckpoint({ checkpoint, note }: Signed, reader: TileReader): Promise<'older' | 'known' | 'newer'> {
-    const known = this.#newest()
-    if (known === null || checkpoint.size > known.checkpoint.size) return 'newer'
-    if (checkpoint.size === known.checkpoint.size) {
-      if (!bytesEqual(checkpoint.root, known.checkpoint.root)) await this.#contradicted(reader, note, known.note)
-      return 'known'
-    }
-    if (note === this.#lastOlder) return 'older'
-    // Whoever serves it may not have the larger tree: then nothing is shown.
-    const evidence = await findFork(reader, note, known.note, this.#position.keys).catch((error: unknown) => {
-      if (isOfServer(error)) return null
-      throw error
-    })
-    if (evidence !== null) await this.#convict(evidence)
-    this.#lastOlder = note
-    return 'older'
-  }
-
-  // Another server's: the followed one's stream proves its own.
-  async #compareNewer({ note }: Signed, reader: TileReader): Promise<void> {
-    const known = this.#newest()
-    const evidence = known === null ? null : await findFork(reader, known.note, note, this.#position.keys)
-    if (evidence !== null) await this.#convict(evidence)
-  }
-
-  /** Throws LogContradictionError unless the tree continues what was verified before. */
-  async #requireContinued(tree: ProvenTree, { checkpoint, note }: Signed): Promise<void> {
-    const known = this.#newest()
-    const { size, root } = this.#position
-    if (known !== null && known.checkpoint.size <= checkpoint.size && !bytesEqual(await readRoot(tree, known.checkpoint.size, tree.size), known.checkpoint.root)) {
-      await this.#contradicted(tree, note, known.note)
-    }
-    if (bytesEqual(await readRoot(tree, size, tree.size), root)) return
-    if (this.#earlier !== null) await this.#contradicted(tree, note, this.#earlier)
-    assert(false, 'the cursor is of another tree than the checkpoint that it was kept with')
-  }
-
-  async #contradicted(reader: Pick<TileReader, 'tile'>, note: string, known: string): Promise<never> {
-    const evidence = await findFork(reader, known, note, this.#position.keys)
-    if (evidence === null) throw new MismatchError('its checkpoint and its tiles do not go together', { checkpoint: note })
-    return this.#convict(evidence)
-  }
-
-  async #convict(evidence: Evidence): Promise<never> {
-    const { checkpoints } = this.#options
-    for (const key of checkpoints === undefined ? [] : this.#position.keys) await checkpoints?.convict(formatVerifierKey(key), formatEvidence(evidence))
-    throw new LogContradictionError(CONTRADICTED, evidence)
-  }
-
   // A checkpoint that continues all before it.
-  async #reached({ checkpoint: { size }, note }: Signed): Promise<void> {
-    const before = this.#newest()?.checkpoint.size ?? 0
-    if (size < before) return
-    if (size > before) this.#retryMs = FOLLOW_LIMITS.firstRetryMs
-    this.#position = { ...this.#position, note }
-    const { checkpoints } = this.#options
-    // By the names of those keys alone that signed it: a log may have gone over to another.
-    const signed = checkpoints === undefined ? [] : openByAnyKey(note, this.#position.keys).verified
-    for (const name of new Set(signed.map(({ key }) => formatVerifierKey(key)))) await checkpoints?.keep(name, size, note)
+  async #reached(signed: Signed): Promise<void> {
+    if (await this.#log.reached(signed)) this.#retryMs = FOLLOW_LIMITS.firstRetryMs
     if (this.#clock.now() - this.#keptAt > FOLLOW_LIMITS.keepMs) await this.keep()
   }
 
@@ -547,10 +444,10 @@ class Follower {
       for (;;) {
         await this.#clock.sleep(FOLLOW_LIMITS.pollMs, signal)
         try {
-          const signed = await this.#open(await server.reader.checkpoint(), server.url)
+          const signed = await this.#log.open(await server.reader.checkpoint(), server.url)
           // What is known is the followed server's tree.
-          const relation = await this.#judgeCheckpoint(signed, followed.reader)
-          if (relation === 'newer' && server !== followed) await this.#compareNewer(signed, server.reader)
+          const relation = await this.#log.judge(signed, followed.reader)
+          if (relation === 'newer' && server !== followed) await this.#log.compareNewer(signed, server.reader)
           if (relation !== 'older') this.#looked(signed, server.url)
           this.#retryMs = FOLLOW_LIMITS.firstRetryMs
           const { size } = signed.checkpoint
@@ -559,7 +456,7 @@ class Follower {
           if (isBehind(size)) over.abort(new StreamClosedError(1006, server === followed ? 'it lacks what the checkpoint covers' : `it lacks what ${server.url} shows`))
         } catch (error) {
           if (signal.aborted) return
-          if (!isOfServer(error) || server === followed) throw error
+          if (!passes(error) || server === followed) throw error
           onTrouble?.(server.url, error)
         }
       }
@@ -611,6 +508,7 @@ function namesService(operation: Operation | null, services: ReadonlySet<string>
   return data !== null && [...data.services.values()].some(({ endpoint }) => services.has(endpoint))
 }
 
-function isOfServer(error: unknown): error is Error {
-  return [MismatchError, DirectoryError, ServerError, UnreachableError, NotServedError, StreamClosedError, GapError].some((kind) => error instanceof kind)
+// Nothing that ends the following.
+function passes(error: unknown): error is Error {
+  return isOfServer(error) || error instanceof StreamClosedError || error instanceof GapError
 }

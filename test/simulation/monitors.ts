@@ -1,7 +1,8 @@
 // Owners who have their identities watched: a thief changes one, the monitor tells, and the owner does what it printed.
 
 import { tellChanges } from '../../src/cli/tell-changes.ts'
-import { LogContradictionError, follow } from '../../src/client/follow.ts'
+import { follow } from '../../src/client/follow.ts'
+import { LogContradictionError } from '../../src/client/known-log.ts'
 import { memoryCursor, type CursorStore } from '../../src/client/cursor.ts'
 import { Life } from '../support/interfere.ts'
 import { make, OWNER_KEY, recall, type Made } from './catalog.ts'
