@@ -18,7 +18,7 @@ import { answerAll, type VerifyAnswers } from './check-tree.ts'
 import { firstPosition, formatCursor, memoryCursor, nameFilter, parseCursor, type CursorStore, type Position } from './cursor.ts'
 import { FOLLOW_LIMITS } from './follow-limits.ts'
 import { historyOf, Judge, operationBefore, type Broken, type Judged, type Kept, type ReadHistory } from './judge.ts'
-import { isOfServer, KnownLog, type Signed } from './known-log.ts'
+import { isOfServer, FollowedLog, type Signed } from './followed-log.ts'
 import { proveConsistency, readProof } from './log-client.ts'
 import { MismatchError } from './mismatch.ts'
 import { leavesFrom, openProvenTree, type ProvenTree } from './proven-tree.ts'
@@ -160,7 +160,7 @@ class Follower {
   readonly #services: ReadonlySet<string>
   readonly #request: RequestOptions
   readonly #clock: FollowClock
-  #log: KnownLog
+  #log: FollowedLog
   #place: Place
   /** Of the tree of the position's size; null where it has to be derived from tiles. */
   #edge: Edge | null = null
@@ -189,7 +189,7 @@ class Follower {
     this.#cursor = cursor
     const position = firstPosition(keys)
     this.#place = position
-    this.#log = this.#knownBy(position)
+    this.#log = this.#logOf(position)
   }
 
   /** Keeps the cursor where it has moved. Throws what the store throws. */
@@ -213,7 +213,7 @@ class Follower {
     if (text !== null) {
       const position = parseCursor(text, this.#asked, this.#options.keys)
       this.#place = position
-      this.#log = this.#knownBy(position)
+      this.#log = this.#logOf(position)
     }
     this.#kept = text ?? ''
     await this.#log.recall()
@@ -234,8 +234,8 @@ class Follower {
     }
   }
 
-  #knownBy(position: Position): KnownLog {
-    return new KnownLog(position, this.#options.checkpoints ?? null, this.#request)
+  #logOf(position: Position): FollowedLog {
+    return new FollowedLog(position, this.#options.checkpoints ?? null, this.#request)
   }
 
   // The first time: where to begin.

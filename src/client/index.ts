@@ -32,7 +32,7 @@ export {
 } from './latest.ts'
 export { stateProof, type StateProofOptions } from './latest-proof.ts'
 export { RESOLVE_LIMITS } from './limits.ts'
-export { LogContradictionError } from './known-log.ts'
+export { LogContradictionError } from './followed-log.ts'
 export { followCheckpoint, proveConsistency, proveInclusion, readCheckpoint, readEntry, type ProvedLeaf } from './log-client.ts'
 export { describeDuration, forksOf, obstacleTo, type Fork, type Obstacle } from './recovery.ts'
 export { ServerError, UnreachableError, type RequestOptions } from './request.ts'

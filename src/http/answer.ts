@@ -3,8 +3,7 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import type { ParsedUrlQuery } from 'node:querystring'
 import type { AnswerCache } from './answer-cache.ts'
-import type { CounterPorts } from './ports.ts'
-import type { Taken } from './submit.ts'
+import type { CounterPorts, Taken } from './ports.ts'
 
 /** One request, as far as handlers look at it. */
 export interface Call {

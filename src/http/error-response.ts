@@ -2,7 +2,6 @@
 
 import { DirectoryError, type ErrorCode } from '../core/errors.ts'
 import { LIMITS } from './limits.ts'
-import type { CounterOptions } from './ports.ts'
 
 /** An error's answer. */
 export interface ErrorResponse {
@@ -128,8 +127,14 @@ export class Refusal extends Error {
   }
 }
 
+/** What an operator may choose of it. */
+export interface RefusalOptions {
+  /** Status of an operation that comes too soon: 400 as in the deployed directory, or 429 with `Retry-After`. Default 400. */
+  readonly rateLimitStatus?: 400 | 429
+}
+
 /** The answer to an error about the request; null for an incident. */
-export function errorResponse(error: unknown, options: CounterOptions = {}): ErrorResponse | null {
+export function errorResponse(error: unknown, options: RefusalOptions = {}): ErrorResponse | null {
   if (error instanceof Refusal) {
     const retryAfter = error.retryAfterS === null ? {} : { 'Retry-After': String(error.retryAfterS) }
     return { status: REFUSALS[error.code][0], message: error.message, headers: { ...HEADERS_OF_REFUSAL[error.code], ...retryAfter } }

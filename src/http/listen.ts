@@ -2,7 +2,8 @@
 
 import type { RequestListener } from 'node:http'
 import type Koa from 'koa'
-import { listenWith, type Listening, type PlainError, type ServerLimits as AllLimits, type Upgrades } from '../net/listen.ts'
+import type { ServerLimits as AllLimits } from '../net/connections.ts'
+import { listenWith, type Listening, type PlainError, type Upgrades } from '../net/listen.ts'
 import { TYPES } from './answer.ts'
 import { LIMITS } from './limits.ts'
 import { CACHE_CONTROL, COMMON_HEADERS } from './send.ts'

@@ -8,12 +8,18 @@ import type { Store } from '../storage/store.ts'
 import type { Tip } from '../storage/tip.ts'
 import type { Withheld, WithheldViews } from '../storage/withheld.ts'
 import type { AnswerCache } from './answer-cache.ts'
-import type { RefusalCode } from './error-response.ts'
+import type { RefusalCode, RefusalOptions } from './error-response.ts'
 
 /** What became of an operation that was not refused. `retryAfterS` is null where no time is known after which it could be otherwise. */
 export type Submitted =
   | { readonly outcome: 'accepted'; readonly index: number }
   | { readonly outcome: 'unavailable'; readonly retryAfterS: number | null; readonly reason: string }
+
+/** An operation that was admitted, and what became of it. */
+export interface Taken {
+  readonly operation: Operation
+  readonly submitted: Submitted
+}
 
 /** One log line: fields first, words last. */
 export type LogLine = (level: 'debug' | 'info' | 'warn' | 'error', fields: Record<string, unknown>, words: string) => void
@@ -133,9 +139,7 @@ export interface MapPort {
 }
 
 /** What an operator may choose. */
-export interface CounterOptions {
-  /** Status of an operation that comes too soon: 400 as in the deployed directory, or 429 with `Retry-After`. Default 400. */
-  readonly rateLimitStatus?: 400 | 429
+export interface CounterOptions extends RefusalOptions {
   /** Submissions a second that one address may make, 0 for any number. Default: the limit of that name. */
   readonly writeRate?: number
   /** Other requests a second that one address may make, 0 for any number. Default: the limit of that name. */

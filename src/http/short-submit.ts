@@ -4,9 +4,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { TYPES } from './answer.ts'
 import { LIMITS } from './limits.ts'
-import type { CounterOptions, CounterPorts } from './ports.ts'
+import type { CounterOptions, CounterPorts, Taken } from './ports.ts'
 import { CACHE_CONTROL, COMMON_HEADERS } from './send.ts'
-import { takeOperation, type Taken } from './submit.ts'
+import { takeOperation } from './submit.ts'
 
 /** A submission that went the short way: when it came, and what becomes of it. */
 export interface Begun {

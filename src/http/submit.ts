@@ -9,13 +9,7 @@ import type { Operation } from '../core/plc/operation.ts'
 import { param, TYPES, type Answer, type Call } from './answer.ts'
 import { readJson, readSent } from './body.ts'
 import { LIMITS } from './limits.ts'
-import type { CounterPorts, ForwardPort, Submitted } from './ports.ts'
-
-/** An operation that was admitted, and what became of it. */
-export interface Taken {
-  readonly operation: Operation
-  readonly submitted: Submitted
-}
+import type { CounterPorts, ForwardPort, Taken } from './ports.ts'
 
 /** Reads the operation of a submission, admits it and submits it. Throws what `readJson` throws, and the verdict. */
 export async function takeOperation(ports: Pick<CounterPorts, 'submit'>, did: string, request: IncomingMessage): Promise<Taken> {

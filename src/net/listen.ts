@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { createServer, STATUS_CODES, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { boundConnections, type Connections } from './connections.ts'
+import { boundConnections, type Connections, type ServerLimits } from './connections.ts'
 
 /** A server that listens. */
 export interface Listening extends AsyncDisposable {
@@ -13,40 +13,6 @@ export interface Listening extends AsyncDisposable {
   readonly url: string
   /** Takes no more connections, waits for the answers under way, at most `drainSeconds`, then cuts the rest off. */
   close(): Promise<void>
-}
-
-/** The bounds of a server, beside those of the application that it serves. */
-export interface ServerLimits {
-  /** Longest request line and header fields together, in bytes. */
-  readonly headerBytes: number
-  /** How long a client may take to send its header, in seconds. */
-  readonly headerSeconds: number
-  /** How long a client may take to send its whole request, in seconds. */
-  readonly requestSeconds: number
-  /** Longest body that a client is encouraged to send where it asks before, in bytes. */
-  readonly bodyBytes: number
-  /** How long a connection may carry nothing while an answer is due, in seconds. */
-  readonly idleSeconds: number
-  /** How long a connection is kept for the next request, in seconds. */
-  readonly keepAliveSeconds: number
-  /** Most connections at once; more are closed unread. */
-  readonly connections: number
-  /** Most connections at once from one address; Infinity where all clients come through one proxy. */
-  readonly connectionsPerAddress: number
-  /** Most requests of one connection that wait for their answers. */
-  readonly pipelined: number
-  /** How long the sending of an answer may take, in seconds, beside the time for its bytes. */
-  readonly answerSeconds: number
-  /** Bytes of an answer that a client must take in a second. */
-  readonly answerBytesPerSecond: number
-  /** Most bytes of answers that were written and not taken, of all connections together; above it, those that hold most are closed. Default: any number. */
-  readonly unsentBytes?: number
-  /** How long a connection stays open after the refusal of what was no HTTP, in seconds. */
-  readonly lingerSeconds: number
-  /** How often the time limits of connections are looked at, in milliseconds. */
-  readonly sweepMs: number
-  /** How long answers under way may take once the server stops, in seconds. */
-  readonly drainSeconds: number
 }
 
 /** Where to listen, within which bounds. */
