@@ -18,7 +18,7 @@ import { answerAll, type VerifyAnswers } from './check-tree.ts'
 import { firstPosition, formatCursor, memoryCursor, nameFilter, parseCursor, type CursorStore, type Position } from './cursor.ts'
 import { FOLLOW_LIMITS } from './follow-limits.ts'
 import { historyOf, Judge, operationBefore, type Broken, type Judged, type Kept, type ReadHistory } from './judge.ts'
-import { isOfServer, FollowedLog, type Signed } from './followed-log.ts'
+import { isOfServer, LogMemory, type Signed } from './log-memory.ts'
 import { proveConsistency, readProof } from './log-client.ts'
 import { MismatchError } from './mismatch.ts'
 import { leavesFrom, openProvenTree, type ProvenTree } from './proven-tree.ts'
@@ -160,7 +160,7 @@ class Follower {
   readonly #services: ReadonlySet<string>
   readonly #request: RequestOptions
   readonly #clock: FollowClock
-  #log: FollowedLog
+  #memory: LogMemory
   #place: Place
   /** Of the tree of the position's size; null where it has to be derived from tiles. */
   #edge: Edge | null = null
@@ -189,12 +189,12 @@ class Follower {
     this.#cursor = cursor
     const position = firstPosition(keys)
     this.#place = position
-    this.#log = this.#logOf(position)
+    this.#memory = this.#memoryOf(position)
   }
 
   /** Keeps the cursor where it has moved. Throws what the store throws. */
   async keep(): Promise<void> {
-    const { note, keys } = this.#log
+    const { note, keys } = this.#memory
     const text = formatCursor(this.#asked, { ...this.#place, note, keys })
     if (note === null || text === this.#kept) return
     await this.#cursor.write(text)
@@ -213,10 +213,10 @@ class Follower {
     if (text !== null) {
       const position = parseCursor(text, this.#asked, this.#options.keys)
       this.#place = position
-      this.#log = this.#logOf(position)
+      this.#memory = this.#memoryOf(position)
     }
     this.#kept = text ?? ''
-    await this.#log.recall()
+    await this.#memory.recall()
     for (let turn = 0; ; turn++) {
       const server = this.#servers[turn % this.#servers.length]
       assert(server !== undefined, 'there is a server')
@@ -234,20 +234,20 @@ class Follower {
     }
   }
 
-  #logOf(position: Position): FollowedLog {
-    return new FollowedLog(position, this.#options.checkpoints ?? null, this.#request)
+  #memoryOf(position: Position): LogMemory {
+    return new LogMemory(position, this.#options.checkpoints ?? null, this.#request)
   }
 
   // The first time: where to begin.
   async #begin({ url, reader }: Server): Promise<void> {
     const { from = 0 } = this.#options
     if (this.#kept !== '' || this.#place.size > 0 || from === 0) return
-    const signed = await this.#log.open(await reader.checkpoint(), url)
-    await this.#log.judge(signed, reader)
+    const signed = await this.#memory.open(await reader.checkpoint(), url)
+    await this.#memory.judge(signed, reader)
     const start = from === 'now' ? signed.checkpoint.size : from
     if (start > signed.checkpoint.size) throw new MismatchError(`the log has ${signed.checkpoint.size} entries, and what comes from entry ${start} on was asked for`, {})
     this.#edge = await edgeOf(await openProvenTree((use) => use(reader), signed.checkpoint), start)
-    await this.#log.reached(signed)
+    await this.#memory.reached(signed)
     this.#place = { ...this.#place, next: start, size: start, root: edgeRoot(this.#edge) }
     await this.keep()
   }
@@ -273,16 +273,16 @@ class Follower {
 
   // To the server's newest checkpoint, by tiles and bundles.
   async *#catchUp({ url, reader }: Server): AsyncGenerator<readonly Followed[]> {
-    const signed = await this.#log.open(await reader.checkpoint(), url)
-    const relation = await this.#log.judge(signed, reader)
+    const signed = await this.#memory.open(await reader.checkpoint(), url)
+    const relation = await this.#memory.judge(signed, reader)
     this.#looked(signed, url)
-    if (relation === 'older') throw new MismatchError(`its newest checkpoint is of ${signed.checkpoint.size} entries, and ${this.#log.newest()?.checkpoint.size ?? 0} are known to be signed`, {})
+    if (relation === 'older') throw new MismatchError(`its newest checkpoint is of ${signed.checkpoint.size} entries, and ${this.#memory.newest()?.checkpoint.size ?? 0} are known to be signed`, {})
     if (signed.checkpoint.size > this.#place.size || this.#edge === null) yield* this.#advance(url, reader, signed)
   }
 
   async *#advance(url: string, reader: TileReader, signed: Signed): AsyncGenerator<readonly Followed[]> {
     const tree = await openProvenTree((use) => use(reader), signed.checkpoint)
-    await this.#log.requireContinued(tree, signed, this.#place)
+    await this.#memory.requireContinued(tree, signed, this.#place)
     await this.#reached(signed)
     this.#edge ??= await edgeOf(tree, this.#place.size)
     const { signal = new AbortController().signal } = this.#options
@@ -292,9 +292,9 @@ class Follower {
   // A checkpoint of the stream covers what waits, or what waits is dropped and read again from bundles.
   async *#cover(server: Server, tail: Tail, { note }: CheckpointFrame): AsyncGenerator<readonly Followed[]> {
     const { url, reader } = server
-    const signed = await this.#log.open(note, url)
+    const signed = await this.#memory.open(note, url)
     const { size, root } = signed.checkpoint
-    const relation = await this.#log.judge(signed, reader)
+    const relation = await this.#memory.judge(signed, reader)
     if (relation === 'older') return
     this.#looked(signed, url)
     if (size > tail.end) throw new MismatchError(`its stream has a checkpoint of ${size} entries before these entries`, { checkpoint: note })
@@ -312,7 +312,7 @@ class Follower {
 
   // Whether leaves that lead on from the edge lead through the largest checkpoint that is known, where that lies among them.
   #passesKnown(edge: Edge, leaves: readonly Uint8Array[]): boolean {
-    const known = this.#log.newest()?.checkpoint
+    const known = this.#memory.newest()?.checkpoint
     if (known === undefined || known.size < edge.size || known.size > edge.size + leaves.length) return true
     return bytesEqual(grow(edge, leaves.slice(0, known.size - edge.size)).root, known.root)
   }
@@ -369,7 +369,7 @@ class Follower {
       watched.stop()
       if (!(reason instanceof StreamClosedError) || current !== null) throw reason
       // There is no such stream, or not from here: the entries themselves are read.
-      const { size } = (await this.#log.open(await server.reader.checkpoint(), server.url)).checkpoint
+      const { size } = (await this.#memory.open(await server.reader.checkpoint(), server.url)).checkpoint
       if (size - this.#place.size > FOLLOW_LIMITS.filterGapEntries && !['OutdatedCursor', 'TooManyMatches'].includes(reason.reason)) throw reason
       yield* this.#catchUp(server)
       throw reason.reason === '' ? reason : new GapError()
@@ -380,20 +380,20 @@ class Follower {
   }
 
   async #continued(server: Server, { note, consistency }: CheckpointFrame): Promise<Signed> {
-    const signed = await this.#log.open(note, server.url)
+    const signed = await this.#memory.open(note, server.url)
     const { size, root } = signed.checkpoint
-    const relation = await this.#log.judge(signed, server.reader)
+    const relation = await this.#memory.judge(signed, server.reader)
     if (relation === 'older') throw new MismatchError(`its stream shows a checkpoint of ${size} entries, and more are known to be signed`, {})
     // A stream that shows a checkpoint again proves that it continues itself.
     const before = this.#place
     const proof = consistency ?? []
-    const known = this.#log.newest()?.checkpoint
+    const known = this.#memory.newest()?.checkpoint
     try {
       verifyConsistency({ oldSize: before.size, oldRoot: before.root, newSize: size, newRoot: root, proof })
       if (known !== undefined && known.size !== before.size) await proveConsistency(server.reader, known, signed.checkpoint)
     } catch (error) {
       if (!(error instanceof DirectoryError)) throw error
-      await this.#log.requireContinued(await openProvenTree((use) => use(server.reader), signed.checkpoint), signed, this.#place)
+      await this.#memory.requireContinued(await openProvenTree((use) => use(server.reader), signed.checkpoint), signed, this.#place)
       throw new MismatchError('its stream does not prove that the log only grew', { checkpoint: note }, { cause: error })
     }
     this.#looked(signed, server.url)
@@ -423,7 +423,7 @@ class Follower {
 
   // A checkpoint that continues all before it.
   async #reached(signed: Signed): Promise<void> {
-    if (await this.#log.reached(signed)) this.#retryMs = FOLLOW_LIMITS.firstRetryMs
+    if (await this.#memory.reached(signed)) this.#retryMs = FOLLOW_LIMITS.firstRetryMs
     if (this.#clock.now() - this.#keptAt > FOLLOW_LIMITS.keepMs) await this.keep()
   }
 
@@ -444,10 +444,10 @@ class Follower {
       for (;;) {
         await this.#clock.sleep(FOLLOW_LIMITS.pollMs, signal)
         try {
-          const signed = await this.#log.open(await server.reader.checkpoint(), server.url)
+          const signed = await this.#memory.open(await server.reader.checkpoint(), server.url)
           // What is known is the followed server's tree.
-          const relation = await this.#log.judge(signed, followed.reader)
-          if (relation === 'newer' && server !== followed) await this.#log.compareNewer(signed, server.reader)
+          const relation = await this.#memory.judge(signed, followed.reader)
+          if (relation === 'newer' && server !== followed) await this.#memory.compareNewer(signed, server.reader)
           if (relation !== 'older') this.#looked(signed, server.url)
           this.#retryMs = FOLLOW_LIMITS.firstRetryMs
           const { size } = signed.checkpoint

@@ -27,16 +27,15 @@ export {
   type LatestWay,
   type PlacedOperation,
   type ShownLatest,
-  type ShownMap,
-  type VerifiedAnswer,
 } from './latest.ts'
 export { stateProof, type StateProofOptions } from './latest-proof.ts'
 export { RESOLVE_LIMITS } from './limits.ts'
-export { LogContradictionError } from './followed-log.ts'
+export { LogContradictionError } from './log-memory.ts'
 export { followCheckpoint, proveConsistency, proveInclusion, readCheckpoint, readEntry, type ProvedLeaf } from './log-client.ts'
 export { describeDuration, forksOf, obstacleTo, type Fork, type Obstacle } from './recovery.ts'
 export { ServerError, UnreachableError, type RequestOptions } from './request.ts'
-export { createResolver, LEVELS, type Asked, type Level, type Proved, type Resolution, type Resolver, type ResolverOptions } from './resolve.ts'
+export type { Proved, ShownMap, VerifiedAnswer } from './proved.ts'
+export { createResolver, LEVELS, type Asked, type Level, type Resolution, type Resolver, type ResolverOptions } from './resolve.ts'
 export { ResolveError, RESOLVE_TEXTS, type ResolveCode, type ServerFaultCode, type SkippedServer } from './resolve-error.ts'
 export { type LogTrust, type ResolveLog, type SeenCheckpoint, type WitnessedBy } from './resolve-log.ts'
 export { type ResolveClock, type ResolveServer, type ServerMemory, type Session } from './resolve-server.ts'

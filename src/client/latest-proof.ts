@@ -1,7 +1,8 @@
 // `latest` by the map of the log: the state proof of an identity shows that there is nothing newer, or nothing at all. spec/map.md#resolution
 
 import { keysOfPolicy } from './keys.ts'
-import { isAllOf, placedOperations, type LatestQuestion, type LatestWay, type ShownLatest, type ShownMap, type VerifiedAnswer } from './latest.ts'
+import { isAllOf, placedOperations, type LatestQuestion, type LatestWay, type ShownLatest } from './latest.ts'
+import type { ShownMap, VerifiedAnswer } from './proved.ts'
 import { RESOLVE_LIMITS } from './limits.ts'
 import { readEntry } from './log-client.ts'
 import { sleep } from './request.ts'

@@ -3,27 +3,11 @@
 import type { Followed } from './follow.ts'
 import { RESOLVE_LIMITS } from './limits.ts'
 import { sleep } from './request.ts'
-import type { Proved } from './resolve.ts'
+import type { ShownMap, VerifiedAnswer } from './proved.ts'
 import type { ServerFaultCode } from './resolve-error.ts'
 import type { CheckpointStore } from './checkpoint-store.ts'
-import type { LogTrust, ResolveLog, SeenCheckpoint, WitnessedBy } from './resolve-log.ts'
+import type { LogTrust, ResolveLog } from './resolve-log.ts'
 import type { ResolveServer, Session } from './resolve-server.ts'
-import type { Chain } from '../core/plc/chain.ts'
-import type { IdentityData } from '../core/plc/operation.ts'
-
-/** What one server was found to say, verified. */
-export interface VerifiedAnswer {
-  /** Base URL. */
-  readonly server: string
-  readonly chain: Chain
-  /** Of the newest operation in effect; null where the identity was ended. */
-  readonly data: IdentityData | null
-  /** The checkpoint that all operations are under; null where only `signed` was asked for. */
-  readonly seen: SeenCheckpoint | null
-  /** Of the operations in the log; empty where only `signed` was asked for. */
-  readonly indices: readonly number[]
-  readonly proved: readonly Proved[]
-}
 
 /** What a resolver has, for whoever proves more with it. */
 export interface KnownLog {
@@ -68,17 +52,6 @@ export interface ShownLatest {
   readonly words: string
   /** The map that showed it. Default: null, it was none. */
   readonly map?: ShownMap | null
-}
-
-/** A version of the map: the newest of its log, which the quorum has seen lately enough. */
-export interface ShownMap {
-  /** Index of its leaf. */
-  readonly version: number
-  readonly by: readonly WitnessedBy[]
-  /** Of these the mirrors, who say that they derived it; one at least. */
-  readonly derivedBy: readonly WitnessedBy[]
-  /** Entries that the log is known to have had since, all of them lately. */
-  readonly since: number
 }
 
 /** A way to show it: the answer that it is shown for, or why it cannot be, in words. Throws incidents only. */

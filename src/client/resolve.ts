@@ -2,18 +2,18 @@
 
 import { memoryCheckpoints, type CheckpointStore } from './checkpoint-store.ts'
 import { keysOfPolicy } from './keys.ts'
-import type { LatestWay, ShownMap, VerifiedAnswer } from './latest.ts'
+import type { LatestWay } from './latest.ts'
 import { RESOLVE_LIMITS } from './limits.ts'
+import type { Proved, VerifiedAnswer } from './proved.ts'
 import type { RequestOptions } from './request.ts'
 import { ResolveError, ServerFault, type ServerFaultCode, type SkippedServer } from './resolve-error.ts'
-import { resolveLog, type LogTrust, type WitnessedBy } from './resolve-log.ts'
+import { resolveLog, type LogTrust } from './resolve-log.ts'
 import { newServer, openServer, proveIncluded, readChain, readReceipts, type ResolveClock, type ResolveServer, type ServerMemory, type Session } from './resolve-server.ts'
 import { assert, DirectoryError } from '../core/errors.ts'
 import { headOf, type Chain } from '../core/plc/chain.ts'
 import { isDid } from '../core/plc/did.ts'
 import { renderDocument } from '../core/plc/document.ts'
 import { dataOf, type IdentityData } from '../core/plc/operation.ts'
-import type { Checkpoint } from '../core/tlog/checkpoint.ts'
 import type { VerifierKey } from '../core/tlog/note.ts'
 import type { Policy } from '../core/tlog/policy.ts'
 
@@ -50,17 +50,6 @@ export interface Asked {
   readonly require: Level
   readonly signal?: AbortSignal
 }
-
-/** What was proved. */
-export type Proved =
-  /** The operations, nullified ones included, are a chain that keeps the rules, from the genesis that the DID is the hash of; `head`, a CID, is the newest in effect. */
-  | { readonly level: 'signed'; readonly operations: number; readonly head: string }
-  /** All are in the tree of the checkpoint at these indices, at the times that `chain` says. */
-  | { readonly level: 'included'; readonly checkpoint: Checkpoint; readonly indices: readonly number[] }
-  /** These have seen this tree, lately enough. */
-  | { readonly level: 'witnessed'; readonly by: readonly WitnessedBy[] }
-  /** Nothing newer is in the tree of `size` entries, in these words. `map` is the one that showed it; null where it was shown in another way. */
-  | { readonly level: 'latest'; readonly size: number; readonly words: string; readonly map: ShownMap | null }
 
 /** An answer that reaches the level that was required. */
 export interface Resolution {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { Followed } from '../../src/client/follow.ts'
-import { agreement, followed, indexFollowed, type LatestQuestion, type VerifiedAnswer } from '../../src/client/latest.ts'
+import { agreement, followed, indexFollowed, type LatestQuestion } from '../../src/client/latest.ts'
+import type { VerifiedAnswer } from '../../src/client/proved.ts'
 import { NOBODY_TO_ASK } from '../support/latest-question.ts'
 import { person } from '../support/people.ts'
 

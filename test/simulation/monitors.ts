@@ -2,7 +2,7 @@
 
 import { tellChanges } from '../../src/cli/tell-changes.ts'
 import { follow } from '../../src/client/follow.ts'
-import { LogContradictionError } from '../../src/client/known-log.ts'
+import { LogContradictionError } from '../../src/client/log-memory.ts'
 import { memoryCursor, type CursorStore } from '../../src/client/cursor.ts'
 import { Life } from '../support/interfere.ts'
 import { make, OWNER_KEY, recall, type Made } from './catalog.ts'

@@ -40,7 +40,7 @@ export function isOfServer(error: unknown): error is Error {
 }
 
 /** Begins with what a position says, and with what its owner's other clients verified, once that is recalled. Whatever contradicts itself is LogContradictionError. */
-export class FollowedLog {
+export class LogMemory {
   readonly #checkpoints: CheckpointStore | null
   readonly #request: RequestOptions
   #keys: readonly VerifierKey[]
