@@ -51,10 +51,31 @@ const NEWEST_OF = `select newest.* from unnest($1::text[]) as asked (did) cross 
 /** As `Store.leaves`. */
 export async function leaves(pool: Pool, start: number, end: number): Promise<Uint8Array[]> {
   const found: Uint8Array[] = []
+  const slabs = new Slabs()
   const range = `index >= ${integer(start)} and index < ${integer(end)}`
-  await copyOut(pool, `select entry from entries where ${range} order by index`, (row) => found.push(new Uint8Array(row.bytes())))
+  await copyOut(pool, `select entry from entries where ${range} order by index`, (row) => found.push(slabs.copy(row.bytes())))
   return found
 }
+
+// Copies of many bytes in few pieces of memory: to allocate each by itself takes longer than to fill it.
+class Slabs {
+  #slab = new Uint8Array(0)
+  #used = 0
+
+  copy(bytes: Uint8Array): Uint8Array {
+    if (this.#used + bytes.length > this.#slab.length) {
+      this.#slab = new Uint8Array(Math.max(SLAB_BYTES, bytes.length))
+      this.#used = 0
+    }
+    const begin = this.#used
+    this.#used += bytes.length
+    this.#slab.set(bytes, begin)
+    return this.#slab.subarray(begin, this.#used)
+  }
+}
+
+/** What a copy keeps in memory at the most beside itself. */
+const SLAB_BYTES = 65_536
 
 /**
  * As `Store.exportFrom`. A planner who knows nothing of the table yet would put all that follows in order to give its
