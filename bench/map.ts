@@ -4,6 +4,8 @@
 // node bench/map.ts [--operations 1250000]
 
 import { join } from 'node:path'
+import { sha256 } from '@noble/hashes/sha2.js'
+import { useSha256 } from '../src/core/encoding/sha256.ts'
 import { encodeEntry } from '../src/core/entry.ts'
 import { grow } from '../src/core/growth.ts'
 import { didKey } from '../src/core/map/did-state.ts'
@@ -14,12 +16,14 @@ import { operationValue, parseOperation } from '../src/core/plc/operation.ts'
 import type { EntryRow } from '../src/core/replay.ts'
 import { signCheckpoint } from '../src/core/tlog/checkpoint.ts'
 import { EMPTY_EDGE } from '../src/core/tlog/edge.ts'
+import { useEd25519 } from '../src/core/tlog/ed25519.ts'
 import { formatVerifierKey, KEY_TYPES, makeSigningKey } from '../src/core/tlog/note.ts'
 import { bucketBytes, withEntries } from '../src/map/bucket.ts'
 import { deriveVersion } from '../src/map/derive.ts'
 import { HeldMap } from '../src/map/held-map.ts'
 import { MAP_LIMITS } from '../src/map/limits.ts'
-import { nativeSha256 } from '../src/map/native-sha256.ts'
+import { nativeSha256 } from '../src/crypto/sha256.ts'
+import { useNative } from '../src/crypto/use-native.ts'
 import { memoryStore } from '../src/storage/memory.ts'
 import type { BucketRow, MapVersion, Store } from '../src/storage/store.ts'
 import { systemClock } from '../src/system.ts'
@@ -117,6 +121,7 @@ async function changesAndProofs({ stand, derive, publish, held }: BenchMap, size
     'us an update': cpuUs / changed.length,
     'proofs/s': (dids.length / (user + system)) * 1e6,
     'ms a check': medianIn(await checkProofs(load)),
+    'ms a check, OpenSSL': await natively(async () => medianIn(await checkProofs(load))),
     ...inChromium,
     'bytes a proof': medianIn(texts.map((text) => text.length)),
     'bytes of an absence': absent.length,
@@ -218,6 +223,17 @@ function slabs(): Pick<Store['map'], 'buckets' | 'blocks' | 'change'> {
         counts[bucket] = bytes.length / 64
       }
     },
+  }
+}
+
+// With the machine's own library, and then without it again.
+async function natively<T>(work: () => Promise<T>): Promise<T> {
+  useNative()
+  try {
+    return await work()
+  } finally {
+    useSha256(sha256)
+    useEd25519(() => false)
   }
 }
 

@@ -1,58 +1,41 @@
-// Following a log: its stream while it comes, its tiles and bundles whenever it does not, and the decision to stop. Nothing
-// is taken before it is led back to a signed root. spec/mirror.md#following
+// Following a log: its stream while it comes, its tiles and bundles whenever it does not. Nothing is taken before it is led back to a
+// signed root. spec/mirror.md#following
 
-import { findFork } from '../src/client/fork.ts'
+import { setImmediate } from 'node:timers/promises'
 import { readRoot } from '../src/client/log-client.ts'
 import { MismatchError } from '../src/client/mismatch.ts'
 import { leavesFrom, openProvenTree } from '../src/client/proven-tree.ts'
 import { ServerError, UnreachableError } from '../src/client/request.ts'
 import { logStream, StreamClosedError } from '../src/client/stream-client.ts'
 import { Tail } from '../src/client/tail.ts'
-import { NotServedError, type TileReader } from '../src/client/tile-reader.ts'
-import { alarmPart } from '../src/core/alarm.ts'
+import { NotServedError } from '../src/client/tile-reader.ts'
 import { bytesEqual } from '../src/core/encoding/text.ts'
 import { DirectoryError } from '../src/core/errors.ts'
-import type { Evidence } from '../src/core/evidence.ts'
 import type { CheckpointFrame } from '../src/core/frame.ts'
 import { grow } from '../src/core/growth.ts'
-import { openCheckpoint, type Checkpoint } from '../src/core/tlog/checkpoint.ts'
-import { HASH_BYTES } from '../src/core/tlog/hash.ts'
+import { openCheckpoint } from '../src/core/tlog/checkpoint.ts'
 import { formatVerifierKey, type VerifierKey } from '../src/core/tlog/note.ts'
-import type { Clock, LogLine } from '../src/log/ports.ts'
-import type { Store } from '../src/storage/store.ts'
+import type { Clock } from '../src/log/ports.ts'
 import { Growing } from '../src/storage/tip.ts'
-import { fullerNote, type MirrorCosigner, type Signed } from './cosigner.ts'
-import type { EvidenceFolder } from './evidence-folder.ts'
+import { Checkpoints, ContradictionFound, type CheckpointPorts } from './checkpoints.ts'
+import { fullerNote, type Signed } from './cosigner.ts'
 import { readStatement } from './log-keys.ts'
 import { MIRROR_LIMITS } from './limits.ts'
-import { cutIntoRuns, type Replica } from './replica.ts'
-import type { Standing } from './standing.ts'
+import { cutIntoRuns } from './replica.ts'
 import { isLie, type Upstream, type Upstreams } from './upstreams.ts'
 
+export { tilesOf } from './checkpoints.ts'
+
 /** What following stands on. */
-export interface FollowingPorts {
-  readonly store: Store
-  readonly replica: Replica
+export interface FollowingPorts extends CheckpointPorts {
   readonly upstreams: Upstreams
-  readonly standing: Standing
-  readonly folder: EvidenceFolder
-  /** Cosigns what is published; null for nobody. */
-  readonly cosigner: MirrorCosigner | null
   /** The log's keys that are known so far. */
   readonly keys: readonly VerifierKey[]
   readonly clock: Clock
   /** From 0 up to 1. */
   readonly random: () => number
-  readonly log: LogLine
-  /** Told of each checkpoint that is reached and published. */
-  readonly onPublished: (checkpoint: Checkpoint, note: string) => Promise<void>
   /** Told how far a long way has come. */
   readonly onProgress: (done: number, of: number) => void
-}
-
-/** The log has contradicted itself: nothing that it signs can be followed any more. */
-class ContradictionFound extends Error {
-  override readonly name = 'ContradictionFound'
 }
 
 /** The stream lacks what the checkpoint covers. */
@@ -64,6 +47,8 @@ class StreamBehindError extends Error {
 interface OpenStream {
   readonly upstream: Upstream
   readonly tail: Tail
+  /** The newest checkpoint that was seen to cover what waits in the tail, and is not published yet. */
+  due: Signed | null
   /** Ends it, for a reason that following then sees. */
   readonly leave: (reason: unknown) => void
 }
@@ -72,10 +57,9 @@ interface OpenStream {
 export class Following {
   readonly #ports: FollowingPorts
   readonly #signal: AbortSignal
+  readonly #checkpoints: Checkpoints
   #keys: readonly VerifierKey[]
   #retryMs: number = MIRROR_LIMITS.firstRetryMs
-  /** The newest checkpoint whose tree entries were taken from, beside the published one. */
-  #target: Signed | null = null
   /** The newest note that was verified: it comes again with every poll. */
   #opened: Signed | null = null
   #stream: OpenStream | null = null
@@ -88,6 +72,14 @@ export class Following {
     this.#ports = ports
     this.#signal = signal
     this.#keys = ports.keys
+    this.#checkpoints = new Checkpoints({
+      ...ports,
+      keys: () => this.#keys,
+      onPublished: (checkpoint, note) => {
+        this.#retryMs = MIRROR_LIMITS.firstRetryMs
+        return ports.onPublished(checkpoint, note)
+      },
+    })
   }
 
   /** The log's keys, those that have signed before among them. */
@@ -154,7 +146,7 @@ export class Following {
     if (standing.halted !== null) return false
     try {
       if (size <= head.size) {
-        await this.#judge(signed)
+        await this.#checkpoints.judge(signed)
         return true
       }
       if (stream === null || size > head.size + stream.tail.leaves.length) return false
@@ -212,10 +204,10 @@ export class Following {
   async #once(upstream: Upstream): Promise<void> {
     const { upstreams, standing } = this.#ports
     const signed = await this.#readCheckpoint(upstream)
-    const relation = await this.#judge(signed)
-    if (relation === 'older') return upstreams.stale(upstream, `its newest checkpoint is of ${signed.checkpoint.size} entries, and ${await this.#publishedSize()} are known to be signed`)
+    const relation = await this.#checkpoints.judge(signed)
+    if (relation === 'older') return upstreams.stale(upstream, `its newest checkpoint is of ${signed.checkpoint.size} entries, and ${await this.#checkpoints.publishedSize()} are known to be signed`)
     if (relation === 'newer') await this.#advance(signed)
-    else await this.#publish(signed)
+    else await this.#checkpoints.publish(signed)
     upstreams.good(upstream, relation === 'newer' && upstreams.ordered().length === 1)
     standing.current = upstream
     standing.trouble = null
@@ -264,30 +256,14 @@ export class Following {
     }
   }
 
-  /**
-   * How a signed checkpoint stands to what is held here. Throws ContradictionFound where its tree is not the one that is held here.
-   */
-  async #judge(signed: Signed): Promise<'older' | 'known' | 'newer'> {
-    const { replica, store } = this.#ports
-    const { checkpoint } = signed
-    const { head } = replica
-    if (checkpoint.size > head.size) return 'newer'
-    if (!bytesEqual(await readRoot(tilesOf(store), checkpoint.size, head.size), checkpoint.root)) await this.#contradicted(signed, tilesOf(store))
-    return checkpoint.size < (await this.#publishedSize()) ? 'older' : 'known'
-  }
-
-  async #publishedSize(): Promise<number> {
-    return (await this.#ports.store.publication())?.size ?? 0
-  }
-
   // To a checkpoint by tiles and bundles, whichever upstream has them.
   async #advance(signed: Signed): Promise<void> {
     const { replica, upstreams, standing, onProgress } = this.#ports
     const { checkpoint } = signed
     const { head } = replica
     const tree = await openProvenTree(upstreams.any(this.#signal), checkpoint)
-    if (!bytesEqual(await readRoot(tree, head.size, checkpoint.size), head.root)) await this.#contradicted(signed, tree)
-    this.#target = signed
+    if (!bytesEqual(await readRoot(tree, head.size, checkpoint.size), head.root)) await this.#checkpoints.contradicted(signed, tree)
+    this.#checkpoints.target = signed
     const runs = leavesFrom(tree, head.size, this.#signal, MIRROR_LIMITS)
     await replica.append(watched(runs, () => {
       standing.verified(replica.head.size)
@@ -297,71 +273,7 @@ export class Following {
     standing.verified(replica.head.size)
     standing.trouble = null
     this.#moved()
-    await this.#publish(signed)
-  }
-
-  async #publish(signed: Signed): Promise<void> {
-    const { checkpoint } = signed
-    const { replica, store, standing, cosigner, onPublished } = this.#ports
-    const { head } = replica
-    if (checkpoint.size > head.size || (checkpoint.size === head.size && !bytesEqual(head.root, checkpoint.root))) throw new Error('a checkpoint was about to be published whose tree is not held')
-    const known = await store.publication()
-    if (known !== null && known.size > checkpoint.size) return
-    const best = fullerNote(known !== null && known.size === checkpoint.size ? known.note : null, signed.note, cosigner)
-    const note = cosigner === null ? best : await this.#cosign(cosigner, { checkpoint, note: best })
-    if (known?.note === note) return
-    await replica.publish(checkpoint, note)
-    this.#retryMs = MIRROR_LIMITS.firstRetryMs
-    standing.trouble = null
-    await onPublished(checkpoint, note)
-  }
-
-  async #publishAgain(checkpoint: Checkpoint): Promise<void> {
-    const known = await this.#ports.store.publication()
-    if (known?.size === checkpoint.size) await this.#publish({ checkpoint, note: known.note })
-  }
-
-  // What was cosigned must be a prefix of what is cosigned next, also where the database has gone back in between.
-  async #cosign(cosigner: MirrorCosigner, signed: Signed): Promise<string> {
-    const tiles = tilesOf(this.#ports.store)
-    const { origin, size } = signed.checkpoint
-    const last = cosigner.last(origin)
-    if (last !== null && last.size > 0 && last.size <= size) {
-      if (!bytesEqual(await readRoot(tiles, last.size, size), last.root)) await this.#contradicted(signed, tiles)
-    }
-    return cosigner.vouch(signed)
-  }
-
-  // Two checkpoints, both signed by the log, and two trees. What shows it to a stranger is kept, where there is something.
-  async #contradicted(signed: Signed, larger: Pick<TileReader, 'tile'>): Promise<never> {
-    const { store, folder, replica, cosigner } = this.#ports
-    const { origin, size } = signed.checkpoint
-    const publication = await store.publication()
-    const kept = [publication?.note, this.#target?.note, cosigner?.last(origin)?.note].filter((note) => note !== undefined)
-    for (const note of kept) {
-      const evidence = await this.#findFork(larger, note, signed.note)
-      if (evidence === null) continue
-      const file = folder.keepEvidence(`${evidence.kind}-${size}`, evidence)
-      this.#halt(`the log has signed two trees that contradict each other, the one held here and one of ${size} entries: the evidence is in ${file}`)
-    }
-    const words = `the log has signed a tree of ${size} entries that contradicts the ${replica.head.size} entries held here`
-    const file = folder.keepAlarm(words, [...kept, signed.note].map((note) => alarmPart('checkpoint', note)))
-    this.#halt(`${words}; what was seen is in ${file ?? 'the log lines alone'}`)
-  }
-
-  #halt(words: string): never {
-    this.#ports.standing.halted = words
-    this.#ports.log('error', {}, `following stops: ${words}`)
-    throw new ContradictionFound(words)
-  }
-
-  async #findFork(larger: Pick<TileReader, 'tile'>, one: string, other: string): Promise<Evidence | null> {
-    try {
-      return await findFork(larger, one, other, this.#keys)
-    } catch (error) {
-      if (error instanceof DirectoryError) return null
-      throw error
-    }
+    await this.#checkpoints.publish(signed)
   }
 
   async #followStream(upstream: Upstream): Promise<void> {
@@ -369,15 +281,17 @@ export class Following {
     const either = AbortSignal.any([this.#signal, over.signal])
     this.#watch(upstream, either).catch((error: unknown) => over.abort(error))
     const tail = new Tail(this.#ports.replica.head.size, MIRROR_LIMITS, () => new StreamBehindError('too many entries of the stream wait for a checkpoint: it is left, and the log read from its bundles'))
-    this.#stream = { upstream, tail, leave: (reason) => over.abort(reason) }
+    const stream: OpenStream = { upstream, tail, due: null, leave: (reason) => over.abort(reason) }
+    this.#stream = stream
     try {
       for await (const frame of logStream(upstream.url, tail.start, { signal: either, ...this.#ports.upstreams.reach })) {
         await this.#inTurn(async () => {
           if (frame.type === 'entries') tail.add(frame)
-          if (frame.type === 'checkpoint') await this.#cover(upstream, tail, frame)
+          if (frame.type === 'checkpoint') await this.#cover(stream, frame)
           this.#ports.standing.waiting(tail.leaves.length)
         })
         this.#moved()
+        if (frame.type === 'checkpoint') this.#settle(stream).catch((error: unknown) => over.abort(error))
       }
     } catch (error) {
       if (error instanceof DirectoryError) throw new MismatchError(`its stream: ${error.message}`, {}, { cause: error })
@@ -390,26 +304,50 @@ export class Following {
   }
 
   // A checkpoint of the stream covers what waits, or what waits is dropped and read again from bundles.
-  async #cover(upstream: Upstream, tail: Tail, { note }: CheckpointFrame): Promise<void> {
-    const { replica, upstreams, standing, log } = this.#ports
-    const signed = await this.#open(note, upstream)
+  async #cover(stream: OpenStream, frame: CheckpointFrame): Promise<void> {
+    const { replica, standing, cosigner, log } = this.#ports
+    const { upstream, tail, due } = stream
+    const signed = await this.#open(frame.note, upstream)
     const { size, root } = signed.checkpoint
     standing.heard(size)
-    const relation = await this.#judge(signed)
+    const relation = await this.#checkpoints.judge(signed)
     if (relation === 'older') return
-    if (relation === 'known') return this.#publish(signed)
+    if (relation === 'known') return this.#checkpoints.publish(signed)
     const { head } = replica
-    if (size > head.size + tail.leaves.length) throw new MismatchError(`its stream has a checkpoint of ${size} entries before these entries`, { checkpoint: note })
-    const covered = tail.leaves.slice(0, size - head.size)
-    if (bytesEqual(grow(head.edge, covered).root, root)) {
-      await this.#append(tail, covered)
-      upstreams.good(upstream, true)
-      await this.#publish(signed)
+    if (size > head.size + tail.leaves.length) throw new MismatchError(`its stream has a checkpoint of ${size} entries before these entries`, { checkpoint: frame.note })
+    if (bytesEqual(grow(head.edge, tail.leaves.slice(0, size - head.size)).root, root)) {
+      if (due === null || size > due.checkpoint.size) stream.due = signed
+      else if (size === due.checkpoint.size) stream.due = { ...due, note: fullerNote(due.note, signed.note, cosigner) }
+    } else if (due !== null) {
+      // It is held against what the one before it covers, which is evidence once it is held here.
+      await this.#takeDue(stream)
+      await this.#cover(stream, frame)
     } else {
       log('warn', { upstream: upstream.url, size }, 'the entries of the stream do not lead to the root of the checkpoint: they are dropped, and read again from bundles')
       await this.#advance(signed)
       throw new StreamBehindError('the stream is opened again after what it lacked')
     }
+  }
+
+  // Once all that has come by now is read: who is behind takes many checkpoints' entries together, and publishes the last.
+  async #settle(stream: OpenStream): Promise<void> {
+    await setImmediate()
+    await this.#inTurn(async () => {
+      if (this.#stream === stream) await this.#takeDue(stream)
+    })
+    this.#moved()
+  }
+
+  async #takeDue(stream: OpenStream): Promise<void> {
+    const { replica, upstreams } = this.#ports
+    const { upstream, tail, due } = stream
+    if (due === null) return
+    stream.due = null
+    const { head } = replica
+    if (due.checkpoint.size > head.size) await this.#append(tail, tail.leaves.slice(0, due.checkpoint.size - head.size))
+    else await this.#checkpoints.judge(due)
+    upstreams.good(upstream, true)
+    await this.#checkpoints.publish(due)
   }
 
   // Beside a stream: whether what it shows is what all upstreams show, and whether it still comes.
@@ -421,11 +359,11 @@ export class Following {
       const upstream = upstreams.leastAsked()
       try {
         const signed = await this.#readCheckpoint(upstream)
-        const relation = await this.#judge(signed)
+        const relation = await this.#checkpoints.judge(signed)
         if (relation === 'older') upstreams.stale(upstream, `its newest checkpoint is of ${signed.checkpoint.size} entries`)
         else upstreams.good(upstream, false)
         // A log that stands still is cosigned again all the same.
-        if (relation === 'known' && cosigner !== null) await this.#inTurn(() => this.#publishAgain(signed.checkpoint))
+        if (relation === 'known' && cosigner !== null) await this.#inTurn(() => this.#checkpoints.publishAgain(signed.checkpoint))
       } catch (error) {
         if (signal.aborted) return
         if (error instanceof ContradictionFound || !(isLie(error) || isAbsence(error))) throw error
@@ -442,16 +380,6 @@ async function* watched<T>(runs: AsyncIterable<T>, taken: () => void): AsyncGene
   for await (const run of runs) {
     taken()
     yield run
-  }
-}
-
-/** The tree that is held in a store, to read proofs from. */
-export function tilesOf(store: Pick<Store, 'tiles'>): Pick<TileReader, 'tile'> {
-  return {
-    async tile(tile) {
-      const [stored = new Uint8Array()] = await store.tiles([tile])
-      return stored.subarray(0, tile.width * HASH_BYTES)
-    },
   }
 }
 

@@ -20,7 +20,7 @@ export const MIRROR_LIMITS = {
   /** First wait between two attempts at an upstream, in milliseconds; it doubles, and up to half of it is left out at random. */
   firstRetryMs: 100,
   /** Longest wait between two attempts at an upstream, in milliseconds. */
-  longestRetryMs: 2_000,
+  longestRetryMs: 1_000,
   /** How long an upstream that served something wrong is asked last, in milliseconds. */
   distrustMs: 60_000,
   /** How long no upstream may answer before health says so, in seconds. */

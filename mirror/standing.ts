@@ -22,7 +22,9 @@ export class Standing {
   #provisionalSince = 0
   #verified: number
   #newest: number
-  #behindSince: number | null
+  /** Checkpoints that were shown and are not reached, by size, each with when that was. */
+  #ahead: Ahead[] = []
+  #apartMs = 0
   #heardAt: number
 
   constructor(clock: Clock, upstreams: Upstreams, verified: number) {
@@ -30,14 +32,13 @@ export class Standing {
     this.#upstreams = upstreams
     this.#verified = verified
     this.#newest = verified
-    this.#behindSince = null
     this.#heardAt = clock.now()
   }
 
   /** An upstream showed a valid checkpoint of this size. */
   heard(size: number): void {
     this.#heardAt = this.#clock.now()
-    if (size > this.#verified) this.#behindSince ??= this.#clock.now()
+    if (size > this.#newest) this.#isAhead(size, this.#heardAt)
     this.#newest = Math.max(this.#newest, size)
   }
 
@@ -45,7 +46,18 @@ export class Standing {
   verified(size: number): void {
     this.#verified = size
     this.#newest = Math.max(this.#newest, size)
-    if (this.#newest === size) this.#behindSince = null
+    this.#ahead = this.#ahead.filter((one) => one.size > size)
+    if (this.#ahead.length === 0) this.#apartMs = 0
+  }
+
+  // One that comes soon after another is told apart from it where there are few.
+  #isAhead(size: number, since: number): void {
+    const last = this.#ahead.at(-1)
+    if (last !== undefined && since - last.since < this.#apartMs) this.#ahead[this.#ahead.length - 1] = { size, since: last.since }
+    else this.#ahead.push({ size, since })
+    if (this.#ahead.length <= MOST_AHEAD) return
+    this.#apartMs = (since - (this.#ahead[0]?.since ?? 0)) / (MOST_AHEAD / 2)
+    this.#ahead = joinedInPairs(this.#ahead)
   }
 
   /** So many entries wait for a checkpoint. */
@@ -54,9 +66,10 @@ export class Standing {
     this.provisional = count
   }
 
-  /** For how long the newest checkpoint that was shown has been ahead, milliseconds. */
+  /** How long ago the first checkpoint was shown that is not reached, milliseconds; 0 where all are. */
   get behindMs(): number {
-    return this.#behindSince === null ? 0 : this.#clock.now() - this.#behindSince
+    const [first] = this.#ahead
+    return first === undefined ? 0 : this.#clock.now() - first.since
   }
 
   /** What is wrong, in words; none where all is well. */
@@ -98,4 +111,17 @@ export class Standing {
     const seconds = Math.floor((this.#clock.now() - since) / 1000)
     return standing === 'stale' && seconds > MIRROR_LIMITS.staleSeconds ? [`${url} has shown an older log for ${seconds} seconds: ${words}`] : []
   }
+}
+
+interface Ahead {
+  readonly size: number
+  readonly since: number
+}
+
+/** So many checkpoints that are ahead are told apart. */
+const MOST_AHEAD = 64
+
+// Two that follow each other become the later one, since the earlier.
+function joinedInPairs(ahead: readonly Ahead[]): Ahead[] {
+  return ahead.filter((_, i) => i % 2 === 1 || i === ahead.length - 1).map(({ size }, i) => ({ size, since: ahead[2 * i]?.since ?? 0 }))
 }

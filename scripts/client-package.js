@@ -16,11 +16,11 @@ const { version, license, engines, dependencies } = JSON.parse(readFileSync(join
 const entry = (room, file = 'index') => ({ types: `./${room}/${file}.d.ts`, default: `./${room}/${file}.js` })
 
 mkdirSync(folder, { recursive: true })
-for (const room of ['core', 'client']) cpSync(join(values.dist, room), join(folder, room), { recursive: true })
+for (const room of ['core', 'client', 'crypto']) cpSync(join(values.dist, room), join(folder, room), { recursive: true })
 for (const name of readdirSync(ROOT).filter((name) => name.startsWith('LICENSE'))) cpSync(join(ROOT, name), join(folder, name))
 writeFileSync(
   join(folder, 'README.md'),
-  '# stele-client\n\nVerifying clients for a Stele directory and its log, for browsers and Node: `stele-client`; the rules alone: `stele-client/core`; and a memory in files, for Node: `stele-client/node`.\n',
+  '# stele-client\n\nVerifying clients for a Stele directory and its log, for browsers and Node: `stele-client`; the rules alone: `stele-client/core`; and a memory in files and faster signatures, for Node: `stele-client/node`.\n',
 )
 writeFileSync(
   join(folder, 'package.json'),

@@ -38,8 +38,8 @@ describe('docs/client.md', () => {
 
   it('has examples that run and print what they promise', async () => {
     const outputs = await Promise.all(blocks('js').map(runExample))
-    const [witnessed = '', signed = '', mapped = '', agreed = '', followed = '', refused = '', included = ''] = outputs
-    expect(outputs.length).toBe(7)
+    const [witnessed = '', signed = '', mapped = '', agreed = '', followed = '', refused = '', included = '', native] = outputs
+    expect(outputs.length).toBe(8)
     expect(witnessed).toContain("[ 'at://newest.alice.test' ] [ 'signed', 'included', 'witnessed' ] []")
     expect(signed).toContain(`4 operations lead to ${opened.scene.documents.newest}`)
     const by = 'the map of 307 entries, which m derived,'
@@ -48,6 +48,7 @@ describe('docs/client.md', () => {
     expect(followed).toBe(`${opened.scene.documents.newest} a replay of all 307 entries has nothing newer\nAbortError\n`)
     expect(refused).toContain('NOT_FOUND')
     expect(included).toContain('indices: [ 0, 302, 303, 306 ]')
+    expect(native).toBe('')
   })
 
   it('has commands that run and prove what they promise', async () => {

@@ -123,6 +123,29 @@ describe('the packages', () => {
     const script = "import { fileCheckpoints } from 'stele-client/node'; const store = fileCheckpoints('kept'); await store.keep('log', 3, 'note'); console.log(await store.newest('log'))"
     expect((await node(packed.folder, '--input-type=module', '-e', script)).stdout).toBe('note\n')
   })
+
+  it("leave the signatures of notes to the machine's own library in Node", async () => {
+    // Node's own is asked through its prototype, where this counts.
+    const script = `
+      import crypto, { KeyObject } from 'node:crypto'
+      import { syncBuiltinESMExports } from 'node:module'
+      const { verify } = crypto
+      let asked = 0
+      crypto.verify = (...question) => (asked++, verify(...question))
+      syncBuiltinESMExports()
+      const { KEY_TYPES, makeSigningKey, openCheckpoint, parseVerifierKey, formatVerifierKey, signCheckpoint } = await import('stele-client/core')
+      const { useNative } = await import('stele-client/node')
+      const key = makeSigningKey('log.test/x', KEY_TYPES.ed25519, new Uint8Array(32).fill(1))
+      const note = signCheckpoint({ origin: key.name, size: 0, root: new Uint8Array(32) }, [key])
+      const open = () => openCheckpoint(note, [parseVerifierKey(formatVerifierKey(key))])
+      open()
+      const before = asked
+      useNative()
+      asked = 0
+      open()
+      console.log(JSON.stringify([before, asked]))`
+    expect((await node(packed.folder, '--input-type=module', '-e', script)).stdout).toBe('[0,1]\n')
+  })
 })
 
 // Signatures of the second of two keys, every third of them spoilt, through the pool of the package.

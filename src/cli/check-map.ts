@@ -14,7 +14,7 @@ import { planTiles, proofFromTileList } from '../core/tlog/tile.ts'
 import type { Problem } from '../client/check-tree.ts'
 import { deriveInSteps } from '../map/derive.ts'
 import { MAP_LIMITS } from '../map/limits.ts'
-import { nativeSha256 } from '../map/native-sha256.ts'
+import { nativeSha256 } from '../crypto/sha256.ts'
 import { mapMemory } from '../storage/map-memory.ts'
 import type { MapHead, Store } from '../storage/store.ts'
 

@@ -1,24 +1,20 @@
 // The program: finds the command, runs it, and turns whatever goes wrong into one line and an exit code. README.md#run-one
 
 import { CommanderError } from 'commander'
+import { boundHeap } from '../bounded-heap.ts'
 import { readLogLevel, UsageError } from '../config.ts'
-import { useSha256 } from '../core/encoding/sha256.ts'
-import { useEd25519 } from '../core/tlog/ed25519.ts'
-import { nativeSha256 } from '../map/native-sha256.ts'
-import { nativeEd25519 } from '../native/ed25519.ts'
+import { useNative } from '../crypto/use-native.ts'
 import { EXIT } from './exit.ts'
 import { flagsOf } from './options.ts'
 import { buildProgram } from './program.ts'
 import { escapeControls, say } from './terminal.ts'
 import { wordsFor } from './words.ts'
-import { boundHeap } from '../bounded-heap.ts'
 
 /** Runs the command line `args`, without program names, and resolves with the exit code. */
 export async function main(args: readonly string[]): Promise<number> {
   endQuietlyOnClosedPipe()
   boundHeap()
-  useSha256(nativeSha256)
-  useEd25519(nativeEd25519)
+  useNative()
   let level: string = 'info'
   const program = buildProgram()
   program.hook('preAction', (_program, command) => {

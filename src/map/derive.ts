@@ -9,7 +9,7 @@ import { BLOCK_BUCKETS, blockRoot, bucketOf, type UpperChange, type UpperTree } 
 import type { BucketRow, EntryRow, MapChange, MapVersion, Store } from '../storage/store.ts'
 import { bucketBytes, entriesOf, withEntries } from './bucket.ts'
 import { MAP_LIMITS } from './limits.ts'
-import { nativeSha256 } from './native-sha256.ts'
+import { nativeSha256 } from '../crypto/sha256.ts'
 
 /** What leads from one version to another: of the rows, and of the tree above them. */
 export interface Derived {

@@ -17,7 +17,7 @@ import type { Clock } from '../log/ports.ts'
 import type { MapVersion, Store } from '../storage/store.ts'
 import { entriesOf } from './bucket.ts'
 import { MAP_LIMITS } from './limits.ts'
-import { nativeSha256 } from './native-sha256.ts'
+import { nativeSha256 } from '../crypto/sha256.ts'
 
 /** A version that is published: the last of this many leaves of the map's log. */
 export interface ShownVersion {

@@ -9,7 +9,7 @@ import type { Clock } from '../log/ports.ts'
 import type { Store } from '../storage/store.ts'
 import { HeldMap, readLeaf, type ShownVersion } from './held-map.ts'
 import { MAP_LIMITS } from './limits.ts'
-import { nativeSha256 } from './native-sha256.ts'
+import { nativeSha256 } from '../crypto/sha256.ts'
 
 /** A map whose rows another process changes. */
 export class ReadMap {

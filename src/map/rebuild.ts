@@ -6,7 +6,7 @@ import { UpperTree } from '../core/map/upper-tree.ts'
 import type { MapVersion, Store } from '../storage/store.ts'
 import { deriveInSteps } from './derive.ts'
 import { readLeaf } from './held-map.ts'
-import { nativeSha256 } from './native-sha256.ts'
+import { nativeSha256 } from '../crypto/sha256.ts'
 
 /** What a rebuild came to. */
 export interface Rebuilt {

@@ -4,7 +4,7 @@ import { afterEach, expect, it } from 'vitest'
 import { sha256, useSha256 } from '../../../src/core/encoding/sha256.ts'
 import { utf8Encode } from '../../../src/core/encoding/text.ts'
 import { leafHash, nodeHash } from '../../../src/core/tlog/hash.ts'
-import { nativeSha256 } from '../../../src/map/native-sha256.ts'
+import { nativeSha256 } from '../../../src/crypto/sha256.ts'
 
 const oracle = (...parts: readonly Uint8Array[]): Uint8Array => new Uint8Array(parts.reduce((hash, part) => hash.update(part), createHash('sha256')).digest())
 

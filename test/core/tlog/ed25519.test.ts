@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { afterEach, expect, it } from 'vitest'
 import { concatBytes, hex } from '../../../src/core/encoding/text.ts'
 import { ed25519, useEd25519, type Ed25519Check } from '../../../src/core/tlog/ed25519.ts'
-import { nativeEd25519 } from '../../../src/native/ed25519.ts'
+import { nativeEd25519 } from '../../../src/crypto/ed25519.ts'
 
 const oracle: Ed25519Check = (signature, message, key) => portable.verify(signature, message, key, { zip215: false })
 
@@ -57,20 +57,15 @@ it('gives the verdict of the portable implementation for every signature, whoeve
   expect(accepted.oracle).toBeGreaterThan(accepted.native)
 })
 
-it('accepts nothing by a key of small order or one that is not canonical, though OpenSSL does', () => {
-  useEd25519(nativeEd25519)
-  let lenient = 0
+it('accepts nothing by a key of small order, or one that is not canonical, though the other implementation does', () => {
+  // As OpenSSL before 3.5.
+  useEd25519((signature, message, key) => SMALL.includes(key) || nativeEd25519(signature, message, key))
   for (const key of SMALL) {
     for (const r of SMALL) {
-      for (let i = 0; i < 16; i++) {
-        const [signature, message] = [concatBytes(r, new Uint8Array(32)), Uint8Array.of(i)]
-        expect(oracle(signature, message, key)).toBe(false)
-        expect(ed25519.verify(signature, message, key)).toBe(false)
-        if (nativeEd25519(signature, message, key)) lenient++
-      }
+      const signature = concatBytes(r, new Uint8Array(32))
+      for (let i = 0; i < 16; i++) expect(ed25519.verify(signature, Uint8Array.of(i), key)).toBe(false)
     }
   }
-  expect(lenient).toBeGreaterThan(0)
 })
 
 it('asks another implementation first where that answers as it should, and no other', () => {

@@ -1,4 +1,4 @@
-// The hash of the map by the machine's own library. spec/map.md#storage
+// SHA-256 by the machine's own library. spec/log.md#hashing
 
 import { hash } from 'node:crypto'
 import type { Sha256 } from '../core/map/hash.ts'
