@@ -121,7 +121,7 @@ async function monitor(urls: readonly string[], options: Options): Promise<numbe
       expected, urls, maxAgeMs, clock,
       trust: { logKeys: keys, mapKeys, policy },
       proofOf: (url, did) => directoryClient(url, request).stateProof(did),
-      newKeys: async (url, known) => (await readKeyStatement(url, known, request)).signing,
+      newKeys: async (url, known, of) => (await readKeyStatement(url, known, request, of)).signing,
       memory: openCursor(`${cursorFile}.states`),
       introduce: (words) => print(escapeLine(words)),
       tell: inTurn,

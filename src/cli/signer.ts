@@ -114,15 +114,15 @@ function adoptCommand(): Command {
 
 function addKeyCommand(): Command {
   return addSettings(new Command('add-key'), SIGNER_SETTINGS)
-    .description('With the directory stopped: have one more key sign every checkpoint, beside those that do. The log says so in a statement that all of them sign (GET /log/keys).')
+    .description('With the directory stopped: have one more key sign every checkpoint, beside those that do. The log says so in a statement that all of them sign (GET /log/keys, or with --map GET /map/keys).')
     .argument('<file>', 'the secret, as `stele keygen log ORIGIN --out FILE` writes it; it is copied into the key file of the log')
     .option('--map', MAP_HELP)
     .addHelpText('after', '\nExample:\n  $ stele keygen log directory.example/log --type ml-dsa-44 --out second.key\n  $ stele signer add-key second.key --data ./data')
-    .action((file: string, _options, command: Command) =>
+    .action((file: string, options: { map?: true }, command: Command) =>
       withKeys(command, async (change) => {
         const added = readSecret(file)
         await addKey(change, added)
-        say(`${wordsForKey(added)} signs from now on. Start the directory; give the new key to witnesses and to whoever relies on the log: stele keys`)
+        say(`${wordsForKey(added)} signs from now on. Start the directory; give the new key to witnesses and to whoever relies on the log: stele keys${options.map === true ? ' --map' : ''}`)
         print(formatVerifierKey(added))
       }),
     )

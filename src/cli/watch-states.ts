@@ -28,8 +28,8 @@ export interface StatesWatched {
   /** How old what a proof says may be, milliseconds. */
   readonly maxAgeMs: number
   readonly proofOf: (url: string, did: string) => Promise<string>
-  /** Keys of the log that it announces to whoever knows some. */
-  readonly newKeys: (url: string, known: readonly VerifierKey[]) => Promise<readonly VerifierKey[]>
+  /** Keys that the log, or that of its map, announces to whoever knows some. */
+  readonly newKeys: (url: string, known: readonly VerifierKey[], of: 'log/keys' | 'map/keys') => Promise<readonly VerifierKey[]>
   /** What was told before: nothing is told twice. */
   readonly memory: CursorStore
   /** Is told what is there, and as expected, when watching begins. */
@@ -95,12 +95,12 @@ function stateIn({ state }: ProvedState): Found {
 
 // Asks for a proof that is as new as it has to be. Throws what is wrong with it.
 function startLooking({ trust, maxAgeMs, proofOf, newKeys, clock }: StatesWatched): (url: string, did: string) => Promise<ProvedState> {
-  let { logKeys } = trust
+  let { logKeys, mapKeys } = trust
   let newest = 0
   /** How large the log was seen to be, and when. */
   const sizes: { readonly size: number; readonly at: number }[] = []
 
-  const verify = (text: string, did: string): ProvedState => verifyStateProof(text, did, { ...trust, logKeys, ...(trust.policy === null ? {} : { notBefore: (clock.timeOfDay() - maxAgeMs) / 1000 }) })
+  const verify = (text: string, did: string): ProvedState => verifyStateProof(text, did, { ...trust, logKeys, mapKeys, ...(trust.policy === null ? {} : { notBefore: (clock.timeOfDay() - maxAgeMs) / 1000 }) })
   return async (url, did) => {
     const text = await proofOf(url, did)
     let proved: ProvedState
@@ -108,10 +108,14 @@ function startLooking({ trust, maxAgeMs, proofOf, newKeys, clock }: StatesWatche
       proved = verify(text, did)
     } catch (error) {
       if (!(error instanceof DirectoryError) || error.code !== 'UNTRUSTED_NOTE') throw stale(error, maxAgeMs)
-      const names = new Set(logKeys.map(formatVerifierKey))
-      const fresh = (await newKeys(url, logKeys).catch(() => [])).filter((key) => !names.has(formatVerifierKey(key)))
-      if (fresh.length === 0) throw error
-      logKeys = [...logKeys, ...fresh]
+      const fresh = async (known: readonly VerifierKey[], of: 'log/keys' | 'map/keys'): Promise<readonly VerifierKey[]> => {
+        const names = new Set(known.map(formatVerifierKey))
+        return (await newKeys(url, known, of).catch(() => [])).filter((key) => !names.has(formatVerifierKey(key)))
+      }
+      const [ofLog, ofMap] = [await fresh(logKeys, 'log/keys'), await fresh(mapKeys, 'map/keys')]
+      if (ofLog.length + ofMap.length === 0) throw error
+      logKeys = [...logKeys, ...ofLog]
+      mapKeys = [...mapKeys, ...ofMap]
       proved = verify(text, did)
     }
     const { map, log, leaf } = proved

@@ -90,9 +90,11 @@ describe('watching the states of identities', () => {
     expect(told.flat().filter((line) => line.includes('not able to look'))).toEqual([expect.stringMatching(words)])
   })
 
-  it('follows a log that has changed its key', async () => {
-    const newKeys = async (): Promise<readonly (typeof keys.logKey)[]> => [keys.logKey]
-    const old = { logKeys: [{ ...keys.logKey, id: '00000000' }], mapKeys: [keys.mapKey], policy: null }
-    expect((await watch({ [ben.did]: 'active' }, [at(1, 1)], { trust: old, newKeys })).flat()).toEqual([expect.stringContaining('is active')])
+  it.each([
+    ['log', { logKeys: [{ ...keys.logKey, id: '00000000' }], mapKeys: [keys.mapKey], policy: null }],
+    ['map', { logKeys: [keys.logKey], mapKeys: [{ ...keys.mapKey, id: '00000000' }], policy: null }],
+  ])('follows a log, where the key of the %s has changed', async (_, trust) => {
+    const newKeys: StatesWatched['newKeys'] = async (_url, _known, of) => [of === 'log/keys' ? keys.logKey : keys.mapKey]
+    expect((await watch({ [ben.did]: 'active' }, [at(1, 1)], { trust, newKeys })).flat()).toEqual([expect.stringContaining('is active')])
   })
 })

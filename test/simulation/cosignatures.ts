@@ -74,21 +74,25 @@ export class CosignOracle {
   }
 }
 
-/** Those who ask mirrors to cosign the map of a site: as its directory does for a quorum, and as anybody may. */
+/** Those who ask a mirror to cosign the map of a site: as its directory does for a quorum, and as anybody may. */
 export class Askers {
   readonly #site: Site
   readonly #map: MapPlace
   readonly #liar: Liar
-  readonly #hosts: readonly string[]
-  readonly #known = new Map<string, number>()
+  readonly #host: string
+  /** What it is known to have cosigned last. */
+  #known = 0
 
-  constructor(site: Site, map: MapPlace, liar: Liar, hosts: readonly string[]) {
+  constructor(site: Site, map: MapPlace, liar: Liar, host: string) {
     this.#site = site
     this.#map = map
     this.#liar = liar
-    this.#hosts = hosts
+    this.#host = host
     map.oracle.onSigned = (note) => {
-      for (const host of hosts) if (site.world.random.oneIn(3)) void this.#ask(host, note, tilesOf(site.database.store.map))
+      if (!site.world.random.oneIn(3)) void this.#ask(note, tilesOf(site.database.store.map))
+    }
+    liar.onWrongNext = () => {
+      if (site.world.random.oneIn(3)) void this.#askWrong()
     }
   }
 
@@ -98,37 +102,41 @@ export class Askers {
     const { random } = world
     while (town.busy) {
       await world.sleep(random.below(15_000))
-      const host = random.pick(this.#hosts)
-      const wrong = this.#liar.wrongMap
-      if (wrong !== null && random.oneIn(2)) {
-        this.#liar.misled.add(host)
-        await this.#ask(host, wrong.note, tilesOf(wrong.store.map))
+      if (random.oneIn(8)) {
+        await this.#askWrong()
         continue
       }
       const notes = this.#map.oracle.notes
       const note = random.oneIn(2) ? notes.at(-1) : notes[random.below(notes.length)]
-      if (note !== undefined) await this.#ask(host, note, tilesOf(this.#site.database.store.map))
+      if (note !== undefined) await this.#ask(note, tilesOf(this.#site.database.store.map))
     }
   }
 
+  async #askWrong(): Promise<void> {
+    const wrong = this.#liar.wrongMap
+    if (wrong === null) return
+    this.#liar.misled.add(this.#host)
+    await this.#ask(wrong.note, tilesOf(wrong.store.map))
+  }
+
   // As a log asks a witness.
-  async #ask(host: string, note: string, tiles: Pick<TileReader, 'tile'>): Promise<void> {
+  async #ask(note: string, tiles: Pick<TileReader, 'tile'>): Promise<void> {
     const { network } = this.#site
     const oracle: Oracle = this.#site.oracle
     const { size } = parseCheckpoint(parseNote(note).text)
     for (let tries = 0; tries < 3; tries++) {
-      const oldSize = Math.min(size, this.#known.get(host) ?? 0)
+      const oldSize = Math.min(size, this.#known)
       const proof = await readProof(tiles, consistencyPlan(oldSize, size), size)
-      const reply = (await network.request(`cosigner ${host}`, formatAddCheckpoint({ oldSize, proof, note: parseNote(note) }), PATIENCE_MS)) as CosignReply | null
+      const reply = (await network.request(`cosigner ${this.#host}`, formatAddCheckpoint({ oldSize, proof, note: parseNote(note) }), PATIENCE_MS)) as CosignReply | null
       if (reply === null) return
       if ('lines' in reply) {
-        this.#known.set(host, size)
+        this.#known = Math.max(this.#known, size)
         oracle.saw('cosignatures given')
         return
       }
       oracle.saw(`cosigners answered ${reply.code}`)
       if (reply.code !== 'STALE') return
-      this.#known.set(host, reply.size)
+      this.#known = reply.size
       if (reply.size > size) return
     }
   }

@@ -222,6 +222,8 @@ function startMap(site: Site, { oracle, keys }: MapPlace, opened: Guard, store: 
       ...store.map,
       async publish(publication, change) {
         await signed(publication.note)
+        // As long as a quorum may take: mirrors are asked to cosign what nobody has published.
+        if (site.web !== null && site.world.random.oneIn(2)) await site.world.sleep(site.world.random.below(2_000)).then(() => life.go())
         await store.map.publish(publication, change)
       },
     },

@@ -52,6 +52,8 @@ export class Liar implements Front {
   wrongMap: { readonly store: Store; readonly note: string } | null = null
   /** Who was given a checkpoint of a map that is not the log's. */
   readonly misled = new Set<string>()
+  /** Told of a wrong map that it has made, of which the last leaf is not published. */
+  onWrongNext: () => void = () => undefined
   /** Told of each checkpoint beside the log that somebody is given. */
   onShown: (to: string, note: Uint8Array) => void = () => undefined
   readonly #world: World
@@ -199,7 +201,7 @@ export class Liar implements Front {
     const { random } = this.#world
     const some = map.bytes.slice(0, random.oneIn(3) ? random.below(map.bytes.length + 1) : undefined)
     // The wrong leaf is published, or it is the one that comes next.
-    const published = random.oneIn(2) ? map.signedUpTo(some.length) : null
+    const published = random.oneIn(2) ? map.signedUpTo(Math.min(some.length, map.leaves)) : null
     const before = some.slice(0, published?.size)
     const last = map.leafAt(before.length - 1)
     const right: MapLeaf = { mapRoot: map.rootAt(size), size, root }
@@ -223,6 +225,7 @@ export class Liar implements Front {
     this.wrongMap = { store, note }
     this.behindMap = { store, tip: new Tip({ durable: 0, published: 0 }), life: new Life(), isMirror: false }
     this.#oracle.saw(`lies ${lie}`)
+    if (published !== null) this.onWrongNext()
   }
 
   // null where it would be right.

@@ -4,7 +4,6 @@ import { openCosigner, type MirrorCosigner, type Signed } from '../../mirror/cos
 import { EvidenceFolder } from '../../mirror/evidence-folder.ts'
 import { Following, tilesOf } from '../../mirror/follow.ts'
 import { MapFollowing, mapSource, type MapSource } from '../../mirror/follow-map.ts'
-import { MIRROR_LIMITS } from '../../mirror/limits.ts'
 import { Replica } from '../../mirror/replica.ts'
 import { Standing } from '../../mirror/standing.ts'
 import { Upstreams } from '../../mirror/upstreams.ts'
@@ -51,6 +50,9 @@ export interface MirrorProcess {
   /** Ends it in good order. */
   stop(): Promise<void>
 }
+
+/** How long a checkpoint that is to be cosigned waits until its leaves are derived: longer than that takes where all is well. */
+const COSIGN_WAIT_MS = 1_000
 
 /** Starts a process. Throws incidents of a rough database. */
 export async function startMirrorProcess(site: Site, { name, upstreams: hosts, database, folder, cosigns }: Mirror): Promise<MirrorProcess> {
@@ -143,10 +145,10 @@ export async function startMirrorProcess(site: Site, { name, upstreams: hosts, d
   web.serve(name, { store, tip, life, isMirror: true })
   if (cosigner !== null) network.attach(`cosigner ${name}`, (message) => cosign(String(message)))
 
-  // As the counter does, but that time passes here by the simulated clock.
+  // As the counter does, but that time passes here by the simulated clock, and who has to wait waits less.
   async function cosign(body: string): Promise<CosignReply> {
     const late = new AbortController()
-    world.in(MIRROR_LIMITS.cosignWaitMs, () => late.abort())
+    world.in(COSIGN_WAIT_MS, () => late.abort())
     const verifying = {
       log: { reaches: (signed: Signed) => following.reaches(signed, late.signal), get halted() { return standing.halted !== null } },
       map: { reaches: (signed: Signed) => mapFollowing.reaches(signed, late.signal), get halted() { return mapFollowing.halted !== null } },

@@ -20,9 +20,6 @@ import { Violation, type Oracle } from './oracle.ts'
 import type { Prover } from './provers.ts'
 import { plant } from './rule-breakers.ts'
 
-/** So many of them cosign, the first ones. */
-const COSIGNING = 2
-
 /** After the end of all trouble a mirror reaches what its upstreams show within this. */
 const SETTLE_MS = 300_000
 
@@ -61,11 +58,12 @@ export class MirrorTown implements Disposable {
     this.#liar = liar
     this.#all = all
     this.#plants = site.world.random.oneIn(3)
-    this.askers = site.map === null ? null : new Askers(site, site.map, liar, all.filter(({ cosigns }) => cosigns !== null).map(({ name }) => name))
+    const cosigner = all.find(({ cosigns }) => cosigns !== null)
+    this.askers = site.map === null || cosigner === undefined ? null : new Askers(site, site.map, liar, cosigner.name)
     liar.onShown = (to, note) => void this.#shown(to, note)
   }
 
-  /** Founds them: the first asks the directory, the second whoever lies, the third the first; some of them another, too. */
+  /** Founds them: the first asks the directory, the second whoever lies, the third the first; some of them another, too. One of the first two cosigns. */
   static async found(site: Site): Promise<MirrorTown> {
     const { world, oracle, database, keys, web, map } = site
     const { random } = world
@@ -74,7 +72,8 @@ export class MirrorTown implements Disposable {
     web?.fronts.set('liar', liar)
     const hosts = [random.pick([['directory'], ['directory', 'liar'], ['liar', 'directory']]), random.pick([['liar'], ['liar', 'directory']]), random.pick([['mirror-0'], ['mirror-0', 'mirror-1'], ['mirror-0', 'liar']])]
     const cosigned = map === null ? null : new CosignOracle(oracle, map.oracle)
-    const all = hosts.map((upstreams, n) => ({ name: `mirror-${n}`, upstreams, database: new Database(world), folder: join(folder, String(n)), cosigns: n < COSIGNING ? cosigned : null, process: null, head: null, publication: null, map: { head: null, publication: null, version: null }, haltedAt: null }))
+    const cosigner = random.below(2)
+    const all = hosts.map((upstreams, n) => ({ name: `mirror-${n}`, upstreams, database: new Database(world), folder: join(folder, String(n)), cosigns: n === cosigner ? cosigned : null, process: null, head: null, publication: null, map: { head: null, publication: null, version: null }, haltedAt: null }))
     const [key] = keys
     for (const mirror of all) await mirror.database.store.create({ origin: key?.name ?? '', guardId: MIRROR_GUARD, vkeys: keys.map(formatVerifierKey) })
     return new MirrorTown(site, folder, liar, all)

@@ -103,9 +103,11 @@ export class Monitors {
     }
   }
 
-  #late({ name, hosts, did, blind, startedAt, life }: Watched, index: number, since: number): void {
+  #late({ name, hosts, did, blind, startedAt, life, reports }: Watched, index: number, since: number): void {
     const { world, web } = this.#site
     const oracle: Oracle = this.#site.oracle
+    // It was told of an entry that breaks a rule of the log's time as of a change: by that history what truly came then breaks a rule.
+    if (reports.some((report) => oracle.planted.has(report.index))) return
     const weather = web?.weather(name)
     if (weather === undefined || blind || weather.dead > 0 || life === null) return
     const calmForMs = Math.min(...hosts.map((host) => this.#servers.calmForMs(host)))

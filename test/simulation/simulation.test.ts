@@ -58,6 +58,12 @@ const OFTEN: Sightings = {
   'proofs of absence': 100,
   'proofs verified': 60,
   'wrong maps stopped at': 25,
+  'trees cosigned': 250,
+  'maps cosigned': 100,
+  'maps cosigned that nobody had published': 10,
+  'cosignatures given': 40,
+  'cosigners answered NOT_VERIFIED': 60,
+  'cosigners answered NO_MORE': 30,
   // of the seeds that have monitors
   'thefts watched': 30,
   'thefts told and undone': 25,
