@@ -24,7 +24,7 @@ const PARTS: readonly (readonly [name: string, ...args: string[]])[] = [
   ['export'],
   ['proof'],
   ['import', '--runs', '3'],
-  ['mirror', '--runs', '1'],
+  ['mirror', '--runs', '1', '--operations', '500000'],
   ['startup', '--runs', '3'],
   ['size'],
   ['map', '--operations', '125000'],
