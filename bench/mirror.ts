@@ -57,8 +57,8 @@ async function takeIn(from: Served, size: number, flags: readonly string[], firs
     'its database CPU s': usage.database,
     'RSS MiB': readMemory(mirrored.child.pid).now,
     'peak RSS MiB': readMemory(mirrored.child.pid).peak,
-    'database MB': bytesBelow(join(place.data, 'postgres', 'base')) / 1e6 - (first?.['database MB'] ?? 0),
-    'write-ahead log MB': bytesBelow(join(place.data, 'postgres', 'pg_wal')) / 1e6,
+    'database MB': bytesBelow(join(place.data, 'postgres', 'data', 'base')) / 1e6 - (first?.['database MB'] ?? 0),
+    'write-ahead log MB': bytesBelow(join(place.data, 'postgres', 'data', 'pg_wal')) / 1e6,
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { assert } from '../core/errors.ts'
 import { MAP_HASH_BYTES } from '../core/map/trie.ts'
-import { BLOCK_BUCKETS, type UpperTree } from '../core/map/upper-tree.ts'
+import { BLOCK_BUCKETS, joinChanges, type UpperTree } from '../core/map/upper-tree.ts'
 import type { BucketRow, MapVersion, Store } from '../storage/store.ts'
 import { deriveVersion, type Derived } from './derive.ts'
 
@@ -49,9 +49,8 @@ export class Ahead {
 
   /** What leads from the version that is written to the last one. */
   get derived(): Derived {
-    const uppers = this.#taken.map(({ upper }) => upper)
-    const [levels = []] = [uppers[0]?.levels.map((_, level) => new Map(uppers.flatMap((upper) => [...(upper.levels[level] ?? [])])))]
-    return { change: { from: this.written, to: this.version, rows: [...this.#rows.values()] }, upper: { root: this.version.root, levels } }
+    const upper = joinChanges(this.#taken.map((derived) => derived.upper)) ?? { root: this.version.root, levels: [] }
+    return { change: { from: this.written, to: this.version, rows: [...this.#rows.values()] }, upper }
   }
 
   // The store, as if all that was taken were written.

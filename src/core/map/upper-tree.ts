@@ -47,12 +47,29 @@ export function walkBlock(hashes: Uint8Array, key: Uint8Array, sha256: Sha256 = 
   return { steps, bucket: start }
 }
 
-/** What some blocks make of the tree: hashes by their place, a map a level. */
+/** Hashes of one level, 32 bytes each, and their places in it, as many. */
+export interface UpperLevel {
+  readonly places: readonly number[]
+  readonly hashes: readonly Uint8Array[]
+}
+
+/** What some blocks make of the tree. */
 export interface UpperChange {
   /** Of the whole map, 32 bytes. */
   readonly root: Uint8Array
-  /** From the root's level to that of the blocks. */
-  readonly levels: readonly ReadonlyMap<number, Uint8Array>[]
+  /** From the root's level to that of the blocks. Where a place stands twice, the later hash counts. */
+  readonly levels: readonly UpperLevel[]
+}
+
+/** What several changes, each planned on the tree that the one before it makes, make together; null for none. */
+export function joinChanges(changes: readonly UpperChange[]): UpperChange | null {
+  const last = changes.at(-1)
+  if (last === undefined) return null
+  const levels = last.levels.map((_, level) => ({
+    places: changes.flatMap(({ levels }) => levels[level]?.places ?? []),
+    hashes: changes.flatMap(({ levels }) => levels[level]?.hashes ?? []),
+  }))
+  return { root: last.root, levels }
 }
 
 /**
@@ -87,29 +104,39 @@ export class UpperTree {
 
   /** What the tree would be with these hashes of blocks, 32 bytes each. Changes nothing. */
   plan(blocks: ReadonlyMap<number, Uint8Array>): UpperChange {
-    const levels: ReadonlyMap<number, Uint8Array>[] = [blocks]
+    const places = [...Uint32Array.from(blocks.keys()).sort()]
+    let below: UpperLevel = { places, hashes: places.map((place) => blocks.get(place) ?? EMPTY_MAP_ROOT) }
+    const levels = [below]
     for (let level = BLOCK_BITS - 1; level >= 0; level--) {
-      const [below] = levels
-      assert(below !== undefined, 'the level below is known')
-      const changed = new Map<number, Uint8Array>()
-      for (const index of below.keys()) {
-        const parent = index >> 1
-        if (changed.has(parent)) continue
-        const left = below.get(2 * parent) ?? this.#at(level + 1, 2 * parent)
-        const right = below.get(2 * parent + 1) ?? this.#at(level + 1, 2 * parent + 1)
-        const hash = joined(level, left, right, this.#sha256)
-        assert(hash !== null, 'one of the children has changed')
-        changed.set(parent, hash)
-      }
-      levels.unshift(changed)
+      below = this.#above(level, below)
+      levels.unshift(below)
     }
-    return { root: levels[0]?.get(0) ?? this.root, levels }
+    return { root: below.hashes[0] ?? this.root, levels }
+  }
+
+  // What hashes of the level below, their places in order, make of a level.
+  #above(level: number, { places, hashes }: UpperLevel): UpperLevel {
+    const above = { places: [] as number[], hashes: [] as Uint8Array[] }
+    for (let i = 0; i < places.length; i++) {
+      const place = places[i] ?? 0
+      const isRight = place % 2 === 1
+      const hasSibling = !isRight && places[i + 1] === place + 1
+      const own = hashes[i] ?? null
+      const left = isRight ? this.#at(level + 1, place - 1) : own
+      const right = isRight ? own : hasSibling ? (hashes[i + 1] ?? null) : this.#at(level + 1, place + 1)
+      const hash = joined(level, left, right, this.#sha256)
+      assert(hash !== null, 'one of the children has changed')
+      above.places.push(place >> 1)
+      above.hashes.push(hash)
+      if (hasSibling) i++
+    }
+    return above
   }
 
   /** Makes a change that was planned on the tree as it is. */
   apply({ levels }: UpperChange): void {
-    for (const [level, hashes] of levels.entries()) {
-      for (const [index, hash] of hashes) this.#hashes.set(hash, placeOf(level, index))
+    for (const [level, { places, hashes }] of levels.entries()) {
+      for (const [i, hash] of hashes.entries()) this.#hashes.set(hash, placeOf(level, places[i] ?? 0))
     }
   }
 
@@ -146,8 +173,9 @@ function joined(bit: number, left: Uint8Array | null, right: Uint8Array | null, 
 }
 
 function hashAt(hashes: Uint8Array, at: number): Uint8Array | null {
-  const hash = hashes.subarray(at, at + MAP_HASH_BYTES)
-  return hash.some((byte) => byte !== 0) ? hash : null
+  const end = at + MAP_HASH_BYTES
+  for (let i = at; i < end; i++) if (hashes[i] !== 0) return hashes.subarray(at, end)
+  return null
 }
 
 // Indices stay below 2^20, where bit operators are safe.

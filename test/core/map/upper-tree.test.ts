@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { compareMapKeys, trieRoot, triePath, type MapEntry } from '../../../src/core/map/trie.ts'
-import { BLOCK_BUCKETS, blockOf, blockRoot, bucketOf, UpperTree, walkBlock } from '../../../src/core/map/upper-tree.ts'
+import { BLOCK_BUCKETS, blockOf, blockRoot, bucketOf, joinChanges, UpperTree, walkBlock, type UpperChange } from '../../../src/core/map/upper-tree.ts'
 import { naiveMapPath, naiveMapRoot } from '../../support/naive-map.ts'
 
 // Some keys in one bucket, some in neighbours, some far apart.
@@ -35,6 +35,27 @@ describe('the upper tree', () => {
       }),
       { numRuns: 50 },
     )
+  })
+
+  it('comes to the same by changes that are made together as by one after the other', () => {
+    fc.assert(
+      fc.property(batches, (given) => {
+        const [tree, other] = [new UpperTree(), new UpperTree()]
+        const buckets = new Map<number, MapEntry[]>()
+        const changes = given.map((batch): UpperChange => {
+          const change = tree.plan(changedBy(buckets, batch))
+          tree.apply(change)
+          return change
+        })
+        const together = joinChanges(changes)
+        expect(together?.root).toEqual(tree.root)
+        if (together !== null) other.apply(together)
+        expect(other.root).toEqual(tree.root)
+        for (const { key } of given.flat()) expect(other.walk(key)).toEqual(tree.walk(key))
+      }),
+      { numRuns: 50 },
+    )
+    expect(joinChanges([])).toBeNull()
   })
 
   it('is empty at first, and a change of nothing changes nothing', () => {
