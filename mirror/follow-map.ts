@@ -2,6 +2,7 @@
 // spec/mirror.md#map
 
 import { findFork } from '../src/client/fork.ts'
+import { keysBeyond } from '../src/client/keys.ts'
 import { proveConsistency, proveInclusion, readProof, readRoot } from '../src/client/log-client.ts'
 import { request, ServerError, type RequestOptions } from '../src/client/request.ts'
 import { httpTileReader, NotServedError, type TileReader } from '../src/client/tile-reader.ts'
@@ -27,7 +28,7 @@ import type { MapChange, MapHead, Store } from '../src/storage/store.ts'
 import type { Tip } from '../src/storage/tip.ts'
 import { fullerNote, type MirrorCosigner, type Signed } from './cosigner.ts'
 import type { EvidenceFolder } from './evidence-folder.ts'
-import { tilesOf } from './follow.ts'
+import { tilesOf } from './checkpoints.ts'
 import { MIRROR_LIMITS } from './limits.ts'
 import { readShownKeys, readStatement, type ReadStatement } from './log-keys.ts'
 
@@ -260,9 +261,8 @@ export class MapFollowing {
   async #learnKeys({ statement }: MapSource, { guardId }: MapHead): Promise<boolean> {
     const { store, cosigner, log } = this.#ports
     const read = await statement(this.#keys).catch((error: unknown) => orNull(error))
-    const known = this.#keys.map(formatVerifierKey)
-    const vkeys = read?.statement.signing.map(formatVerifierKey) ?? []
-    if (read === null || vkeys.every((vkey) => known.includes(vkey))) return false
+    if (read === null || keysBeyond(this.#keys, read.statement.signing).length === 0) return false
+    const vkeys = read.statement.signing.map(formatVerifierKey)
     await store.map.setSigner(guardId, { guardId, vkeys, statement: read.note })
     this.#keys = [...read.statement.signing, ...read.statement.retired]
     cosigner?.setKeys(this.#keys)

@@ -2,6 +2,7 @@
 // signed root. spec/mirror.md#following
 
 import { setImmediate } from 'node:timers/promises'
+import { keysBeyond } from '../src/client/keys.ts'
 import { readRoot } from '../src/client/log-client.ts'
 import { MismatchError } from '../src/client/mismatch.ts'
 import { leavesFrom, openProvenTree } from '../src/client/proven-tree.ts'
@@ -23,8 +24,6 @@ import { readStatement } from './log-keys.ts'
 import { MIRROR_LIMITS } from './limits.ts'
 import { cutIntoRuns } from './replica.ts'
 import { isLie, type Upstream, type Upstreams } from './upstreams.ts'
-
-export { tilesOf } from './checkpoints.ts'
 
 /** What following stands on. */
 export interface FollowingPorts extends CheckpointPorts {
@@ -241,9 +240,7 @@ export class Following {
       const read = await readStatement(upstream.url, this.#keys, this.#signal, this.#ports.upstreams.reach)
       if (read === null) return false
       const { signing, retired } = read.statement
-      const known = this.#keys.map(formatVerifierKey)
-      const fresh = signing.filter((key) => !known.includes(formatVerifierKey(key)))
-      if (fresh.length === 0) return false
+      if (keysBeyond(this.#keys, signing).length === 0) return false
       const vkeys = signing.map(formatVerifierKey)
       await store.setSigner(replica.head.guardId, { guardId: replica.head.guardId, vkeys, statement: read.note })
       this.#keys = [...signing, ...retired]

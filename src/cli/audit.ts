@@ -7,7 +7,7 @@ import { readShownKeys } from '../../mirror/log-keys.ts'
 import { readDuration, readHttpUrl, UsageError } from '../config.ts'
 import { formatAuditState, inspectLog, parseAuditState, type AuditState, type Inspection, type MapInspection } from '../client/inspect.ts'
 import { historyOf } from '../client/judge.ts'
-import { partKeys, readKeyStatement } from '../client/keys.ts'
+import { keysBeyond, partKeys, readKeyStatement } from '../client/keys.ts'
 import { httpTileReader, orElse, type TileReader } from '../client/tile-reader.ts'
 import { alarmPart } from '../core/alarm.ts'
 import { base64 } from '../core/encoding/text.ts'
@@ -97,18 +97,19 @@ async function keysOf(url: string, { vkey }: Options, policy: Policy | null, sin
   const logKeys = named.logKeys.length > 0 ? named.logKeys : (since?.keys ?? (await shownKeys(url, signal)))
   const origin = logKeys[0]?.name ?? ''
   if (logKeys.some(({ name }) => name !== origin)) throw new UsageError('the keys are of several logs: name the one that is audited with --vkey')
-  if (since !== null && !logKeys.some((key) => isAmong(key, since.keys))) throw new UsageError('the state is that of a log with other keys: another log needs a state of its own')
+  if (since !== null && keysBeyond(since.keys, logKeys).length === logKeys.length) throw new UsageError('the state is that of a log with other keys: another log needs a state of its own')
   const ofMap = named.mapKeys.filter(({ name }) => name === mapOrigin(origin))
   const known = since?.map?.keys ?? []
   // What the last audit knew counts on: keys that a log announced, and what the map was first held to.
   return {
-    logKeys: [...logKeys, ...(since?.keys ?? []).filter((key) => !isAmong(key, logKeys))],
-    mapKeys: ofMap.length === 0 ? (known.length > 0 ? known : await shownMapKeys(url, origin, signal)) : ofMap.some((key) => isAmong(key, known)) ? [...ofMap, ...known.filter((key) => !isAmong(key, ofMap))] : ofMap,
+    logKeys: [...logKeys, ...keysBeyond(logKeys, since?.keys ?? [])],
+    mapKeys: ofMap.length > 0 ? withKnown(ofMap, known) : known.length > 0 ? known : await shownMapKeys(url, origin, signal),
   }
 }
 
-function isAmong(key: VerifierKey, keys: readonly VerifierKey[]): boolean {
-  return keys.some((other) => formatVerifierKey(other) === formatVerifierKey(key))
+// With what was known beside them, where one of them is the same log's.
+function withKnown(keys: readonly VerifierKey[], known: readonly VerifierKey[]): readonly VerifierKey[] {
+  return keysBeyond(known, keys).length < keys.length ? [...keys, ...keysBeyond(keys, known)] : keys
 }
 
 async function shownKeys(url: string, signal: AbortSignal): Promise<readonly VerifierKey[]> {

@@ -4,13 +4,14 @@ import { handleOf, show } from '../client/changes.ts'
 import type { CursorStore } from '../client/cursor.ts'
 import { FOLLOW_LIMITS } from '../client/follow-limits.ts'
 import { parseJson } from '../client/json.ts'
+import { keysBeyond } from '../client/keys.ts'
 import { describeDuration } from '../client/recovery.ts'
 import { formatTimestamp } from '../core/encoding/timestamp.ts'
 import { DirectoryError } from '../core/errors.ts'
 import { headOf } from '../core/plc/chain.ts'
 import { dataOf } from '../core/plc/operation.ts'
 import { verifyStateProof, type ProvedState, type StateProofTrust } from '../core/state-proof.ts'
-import { formatVerifierKey, type VerifierKey } from '../core/tlog/note.ts'
+import type { VerifierKey } from '../core/tlog/note.ts'
 import { BLIND_MS, watchSight } from './looking.ts'
 import type { Told } from './tell-changes.ts'
 import { escapeLine } from './terminal.ts'
@@ -108,10 +109,7 @@ function startLooking({ trust, maxAgeMs, proofOf, newKeys, clock }: StatesWatche
       proved = verify(text, did)
     } catch (error) {
       if (!(error instanceof DirectoryError) || error.code !== 'UNTRUSTED_NOTE') throw stale(error, maxAgeMs)
-      const fresh = async (known: readonly VerifierKey[], of: 'log/keys' | 'map/keys'): Promise<readonly VerifierKey[]> => {
-        const names = new Set(known.map(formatVerifierKey))
-        return (await newKeys(url, known, of).catch(() => [])).filter((key) => !names.has(formatVerifierKey(key)))
-      }
+      const fresh = async (known: readonly VerifierKey[], of: 'log/keys' | 'map/keys'): Promise<readonly VerifierKey[]> => keysBeyond(known, await newKeys(url, known, of).catch(() => []))
       const [ofLog, ofMap] = [await fresh(logKeys, 'log/keys'), await fresh(mapKeys, 'map/keys')]
       if (ofLog.length + ofMap.length === 0) throw error
       logKeys = [...logKeys, ...ofLog]

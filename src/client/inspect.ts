@@ -18,6 +18,7 @@ import { findFork, findWrongMap, type ServedTree } from './fork.ts'
 import { fsck, orNothing, type FsckOptions, type FsckReport } from './fsck.ts'
 import { readChainBefore, type ReadHistory } from './judge.ts'
 import { parseJson } from './json.ts'
+import { keysBeyond } from './keys.ts'
 import { MismatchError } from './mismatch.ts'
 import { openProvenTree, type ProvenTree } from './proven-tree.ts'
 import { ServerError, sleep, type RequestOptions } from './request.ts'
@@ -173,13 +174,12 @@ async function learnKeys(reader: TileReader, { keys, readStatement }: Pick<Inspe
   if (readStatement === undefined) return []
   const note = await orNothing(reader.checkpoint())
   if (note === null || verdictOf(() => openCheckpoint(note, keys)).verdict?.code !== 'UNTRUSTED_NOTE') return []
-  const known = new Set(keys.map(formatVerifierKey))
   const { signing } = await readStatement(keys).catch((error: unknown) => {
     // What is wrong with the checkpoint is fsck's to tell.
     if (error instanceof DirectoryError || error instanceof ServerError) return { signing: [] }
     throw error
   })
-  return signing.filter((key) => !known.has(formatVerifierKey(key)))
+  return keysBeyond(keys, signing)
 }
 
 async function heldBy(reader: TileReader, keys: readonly VerifierKey[], { policy, request = {}, signal }: InspectOptions): Promise<readonly Held[]> {

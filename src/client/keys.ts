@@ -3,7 +3,7 @@
 import { utf8Decode } from '../core/encoding/text.ts'
 import { mapOrigin } from '../core/map/map-leaf.ts'
 import { openKeyStatement, type KeyStatement } from '../core/tlog/key-statement.ts'
-import { MAX_NOTE_LENGTH, type VerifierKey } from '../core/tlog/note.ts'
+import { formatVerifierKey, MAX_NOTE_LENGTH, type VerifierKey } from '../core/tlog/note.ts'
 import type { Policy } from '../core/tlog/policy.ts'
 import { request, type RequestOptions } from './request.ts'
 
@@ -11,6 +11,12 @@ import { request, type RequestOptions } from './request.ts'
 export async function readKeyStatement(baseUrl: string, known: readonly VerifierKey[], options: RequestOptions = {}, path: 'log/keys' | 'map/keys' = 'log/keys'): Promise<KeyStatement> {
   const { body } = await request({ url: `${baseUrl.replace(/\/+$/, '')}/${path}`, maxBytes: MAX_NOTE_LENGTH }, options)
   return openKeyStatement(utf8Decode(body), known)
+}
+
+/** Those of `keys` that are not among the known ones. */
+export function keysBeyond(known: readonly VerifierKey[], keys: readonly VerifierKey[]): readonly VerifierKey[] {
+  const names = new Set(known.map(formatVerifierKey))
+  return keys.filter((key) => !names.has(formatVerifierKey(key)))
 }
 
 /** The keys of the logs of a policy, and apart from them those of the maps of these logs, which it may list beside them. */

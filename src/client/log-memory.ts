@@ -9,7 +9,7 @@ import { formatVerifierKey, type VerifierKey } from '../core/tlog/note.ts'
 import type { CheckpointStore } from './checkpoint-store.ts'
 import type { Position } from './cursor.ts'
 import { findFork } from './fork.ts'
-import { readKeyStatement } from './keys.ts'
+import { keysBeyond, readKeyStatement } from './keys.ts'
 import { readRoot } from './log-client.ts'
 import { MismatchError } from './mismatch.ts'
 import type { ProvenTree } from './proven-tree.ts'
@@ -93,8 +93,7 @@ export class LogMemory {
     } catch (error) {
       if (!(error instanceof DirectoryError) || error.code !== 'UNTRUSTED_NOTE') throw error
       const { signing } = await readKeyStatement(url, this.#keys, this.#request).catch(() => ({ signing: [] }))
-      const known = new Set(this.#keys.map(formatVerifierKey))
-      const fresh = signing.filter((key) => !known.has(formatVerifierKey(key)))
+      const fresh = keysBeyond(this.#keys, signing)
       if (fresh.length === 0) throw error
       const { checkpoint } = openCheckpoint(note, signing)
       this.#keys = [...this.#keys, ...fresh]

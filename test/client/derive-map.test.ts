@@ -11,7 +11,7 @@ import type { EntryRow } from '../../src/core/replay.ts'
 import { naiveMapRoot } from '../support/naive-map.ts'
 import { person, type Person } from '../support/people.ts'
 import { FIRST_MS, identityLeaves, rememberingVerifier, storedLog } from '../support/stored-log.ts'
-import { tilesOf } from '../../mirror/follow.ts'
+import { tilesOf } from '../../mirror/checkpoints.ts'
 
 const [alice, bob] = ['d alice', 'd bob'].map((name) => person(name)) as [Person, Person]
 const leaf = ({ did }: Person, second: number, operation: Operation): Uint8Array => encodeEntry({ did, createdAt: FIRST_MS + 400_000 + second * 1_000, operation, source: null })

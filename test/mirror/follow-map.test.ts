@@ -1,3 +1,16 @@
+/** An upstream that shows the map of four entries and has stopped, and a mirror that has come to it. */
+async function bothAtFour(): Promise<{ readonly origin: MapSite; readonly mirror: MirrorSite }> {
+  const origin = await upstream()
+  await origin.grow(identityLeaves(4))
+  await origin.shows(4)
+  await origin.stop()
+  const mirror = await mirrorSite()
+  await mirror.grow(4)
+  mirror.start([sourceOf(origin.store)])
+  await vi.waitFor(() => expect(mirror.held.shown?.leaf.size).toBe(4), WAIT)
+  return { origin, mirror }
+}
+
 // A mirror that follows the map: it derives every version itself, cosigns only what is equal, and stops at what is not, with evidence.
 
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
@@ -7,7 +20,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import { openCosigner, type MirrorCosigner } from '../../mirror/cosigner.ts'
 import { EvidenceFolder } from '../../mirror/evidence-folder.ts'
 import { MapFollowing, type MapSource } from '../../mirror/follow-map.ts'
-import { tilesOf } from '../../mirror/follow.ts'
+import { tilesOf } from '../../mirror/checkpoints.ts'
 import { NotServedError, type TileReader } from '../../src/client/tile-reader.ts'
 import { utf8Encode } from '../../src/core/encoding/text.ts'
 import { describeContradiction, verifyEvidence } from '../../src/core/evidence.ts'
@@ -151,14 +164,7 @@ describe('a mirror that follows the map', () => {
     ['that is none', 'leaf', 'is no version of a map', utf8Encode('no leaf\n')],
   ])('stops at a leaf %s, published or only to be cosigned, keeps what was shown and writes evidence', async (_, fault, words, change) => {
     for (const published of [true, false]) {
-      const origin = await upstream()
-      await origin.grow(identityLeaves(4))
-      await origin.shows(4)
-      await origin.stop()
-      const mirror = await mirrorSite()
-      await mirror.grow(4)
-      mirror.start([sourceOf(origin.store)])
-      await vi.waitFor(() => expect(mirror.held.shown?.leaf.size).toBe(4), WAIT)
+      const { origin, mirror } = await bothAtFour()
       const map = await origin.store.map.head()
       await origin.grow(identityLeaves(6).slice(4))
       await mirror.grow(6)
@@ -181,14 +187,7 @@ describe('a mirror that follows the map', () => {
     ['that a replay shows', 'root', { mapRoot: new Uint8Array(32).fill(1) }],
     ['that anybody sees', 'order', { size: 3 }],
   ])('goes on to prove by the last version that was published where a wrong leaf, %s, is read behind right ones, and after it was started again', async (_, fault, change) => {
-    const origin = await upstream()
-    await origin.grow(identityLeaves(4))
-    await origin.shows(4)
-    await origin.stop()
-    const mirror = await mirrorSite()
-    await mirror.grow(4)
-    mirror.start([sourceOf(origin.store)])
-    await vi.waitFor(() => expect(mirror.held.shown?.leaf.size).toBe(4), WAIT)
+    const { origin, mirror } = await bothAtFour()
     await mirror.stop()
     for (const size of [6, 9]) {
       await origin.grow(identityLeaves(size).slice(size === 6 ? 4 : 6))

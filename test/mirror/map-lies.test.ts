@@ -3,7 +3,7 @@
 import { copyFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
-import { tilesOf } from '../../mirror/follow.ts'
+import { tilesOf } from '../../mirror/checkpoints.ts'
 import { readProof } from '../../src/client/log-client.ts'
 import { verifyEvidence } from '../../src/core/evidence.ts'
 import { verifyStateProof } from '../../src/core/state-proof.ts'

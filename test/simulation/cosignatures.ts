@@ -1,7 +1,7 @@
 // What mirrors say of a map: whoever wants their cosignatures asks for them, with what was signed rightly or wrongly, and each one is held
 // against what it states.
 
-import { tilesOf } from '../../mirror/follow.ts'
+import { tilesOf } from '../../mirror/checkpoints.ts'
 import { readProof } from '../../src/client/log-client.ts'
 import type { TileReader } from '../../src/client/tile-reader.ts'
 import { parseCheckpoint } from '../../src/core/tlog/checkpoint.ts'

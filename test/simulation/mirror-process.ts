@@ -2,7 +2,8 @@
 
 import { openCosigner, type MirrorCosigner, type Signed } from '../../mirror/cosigner.ts'
 import { EvidenceFolder } from '../../mirror/evidence-folder.ts'
-import { Following, tilesOf } from '../../mirror/follow.ts'
+import { tilesOf } from '../../mirror/checkpoints.ts'
+import { Following } from '../../mirror/follow.ts'
 import { MapFollowing, mapSource, type MapSource } from '../../mirror/follow-map.ts'
 import { Replica } from '../../mirror/replica.ts'
 import { Standing } from '../../mirror/standing.ts'
