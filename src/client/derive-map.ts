@@ -3,7 +3,7 @@
 import { stateOfRows } from '../core/did-state.ts'
 import { didKey, stateValue } from '../core/map/did-state.ts'
 import { portableSha256, type Sha256 } from '../core/map/hash.ts'
-import { compareMapKeys, trieRoot, type MapEntry } from '../core/map/trie.ts'
+import { MAP_ENTRY_BYTES, packEntries, putEntry, trieRoot, type MapEntry } from '../core/map/trie.ts'
 import { blockOf, UpperTree } from '../core/map/upper-tree.ts'
 import type { EntryRow } from '../core/replay.ts'
 
@@ -16,7 +16,7 @@ export class DerivedMap {
   readonly #sha256: Sha256
   readonly #upper: UpperTree
   readonly #rows = new Map<string, EntryRow[]>()
-  readonly #buckets = new Map<number, MapEntry[]>()
+  readonly #buckets = new Map<number, Uint8Array>()
   /** Identities whose values are not those of their rows yet. */
   readonly #changed = new Set<string>()
 
@@ -41,19 +41,17 @@ export class DerivedMap {
     const buckets = new Set<number>()
     for (const did of this.#changed) buckets.add(this.#put({ key: didKey(did, this.#sha256), value: stateValue(stateOfRows(this.#rows.get(did) ?? [], this.#sha256), this.#sha256) }))
     this.#changed.clear()
-    this.#upper.apply(this.#upper.plan(new Map([...buckets].map((bucket) => [bucket, trieRoot(this.#buckets.get(bucket) ?? [], this.#sha256)]))))
+    this.#upper.apply(this.#upper.plan(new Map([...buckets].map((bucket) => [bucket, trieRoot(this.#buckets.get(bucket) ?? new Uint8Array(), this.#sha256)]))))
     return this.#upper.root
   }
 
   // Returns the bucket.
   #put(entry: MapEntry): number {
     const bucket = blockOf(entry.key)
-    const entries = this.#buckets.get(bucket) ?? []
-    const found = entries.findIndex(({ key }) => compareMapKeys(key, entry.key) >= 0)
-    const at = found < 0 ? entries.length : found
-    const known = entries[at]
-    entries.splice(at, known !== undefined && compareMapKeys(known.key, entry.key) === 0 ? 1 : 0, entry)
-    this.#buckets.set(bucket, entries)
+    const known = this.#buckets.get(bucket) ?? new Uint8Array()
+    const packed = new Uint8Array(known.length + MAP_ENTRY_BYTES)
+    packed.set(known)
+    this.#buckets.set(bucket, packed.subarray(0, putEntry(packed, known.length, packEntries([entry]))))
     return bucket
   }
 }

@@ -9,7 +9,7 @@ import { assert } from './errors.ts'
 import { dataHash, historyRoot, type DidState } from './map/did-state.ts'
 import { portableSha256, type Sha256 } from './map/hash.ts'
 import { headOf, prevCid } from './plc/chain.ts'
-import { dataOf, parseOperation, type IdentityData } from './plc/operation.ts'
+import { dataOf, shapeOperation, type IdentityData } from './plc/operation.ts'
 import { indexAt, type EntryRow, type IndexedChain } from './replay.ts'
 import { MAX_ENTRY_BYTES } from './tlog/bundle.ts'
 
@@ -32,20 +32,28 @@ export function stateOf({ chain, indices }: IndexedChain, leaves: readonly Uint8
  * nullified is derived again, since rows say what is nullified now. The same as `stateOf`, without decoding what need not be.
  */
 export function stateOfRows(rows: readonly Pick<EntryRow, 'index' | 'cid' | 'entry'>[], sha256: Sha256 = portableSha256): DidState {
-  const skimmed = rows.map((row) => ({ ...skim(operationBytes(row.entry)), index: row.index, cid: row.cid, nullified: false }))
-  for (const [at, { prev }] of skimmed.entries()) {
-    const parent = prev === null ? at : skimmed.findLastIndex(({ cid }, i) => i < at && cid === prev)
-    for (const undone of skimmed.slice(parent + 1, at)) undone.nullified = true
-  }
-  const head = skimmed.findLast(({ nullified }) => !nullified)
-  assert(head !== undefined, 'an identity has an operation in effect')
+  const { index, data } = rowInEffect(rows)
   return {
     entries: rows.length,
     history: historyRoot(rows.map(({ index, entry }) => ({ index, leaf: sha256(prefixed(LEAF, entry)) })), sha256),
-    head: head.index,
-    deactivated: head.data === null,
-    data: sha256(head.data === null ? new Uint8Array(0) : prefixed(FOUR_KEYS, head.data)),
+    head: index,
+    deactivated: data === null,
+    data: sha256(data === null ? new Uint8Array(0) : prefixed(FOUR_KEYS, data)),
   }
+}
+
+// Of the newest row that none after it nullified: its index and its data.
+function rowInEffect(rows: readonly Pick<EntryRow, 'index' | 'cid' | 'entry'>[]): Pick<Skimmed, 'data'> & { readonly index: number } {
+  const inEffect: (Skimmed & { readonly index: number; readonly cid: string })[] = []
+  for (const { index, cid, entry } of rows) {
+    const { prev, data } = skim(operationBytes(entry))
+    // What was in effect behind the operation that this one names is nullified by it.
+    if (prev !== null) inEffect.length = inEffect.findLastIndex((row) => row.cid === prev) + 1
+    inEffect.push({ index, cid, prev, data })
+  }
+  const head = inEffect.at(-1)
+  assert(head !== undefined, 'an identity has an operation in effect')
+  return head
 }
 
 /** Whether an entry that was accepted is the first of its identity. */
@@ -88,7 +96,7 @@ function prevOf(cbor: DataView): number {
 
 // Tombstones and legacy genesis operations, which are few.
 function skimDecoded(bytes: Uint8Array): Skimmed {
-  const operation = parseOperation(decodeCbor(bytes), bytes)
+  const operation = shapeOperation(decodeCbor(bytes))
   const data = dataOf(operation)
   return { prev: prevCid(operation), data: data === null ? null : encodeCbor(dataValue(data)).subarray(1) }
 }

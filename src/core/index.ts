@@ -121,7 +121,7 @@ export {
 export { dataValue, stateOf, stateOfRows } from './did-state.ts'
 export { dataHash, didKey, historyRoot, stateValue, type DidState, type HistoryLeaf } from './map/did-state.ts'
 export { decodeMapLeaf, encodeMapLeaf, mapOrigin, type MapLeaf } from './map/map-leaf.ts'
-export { EMPTY_MAP_ROOT, pathRoot, triePath, trieRoot, valueAt, type MapEntry, type PathStep, type TriePath } from './map/trie.ts'
+export { EMPTY_MAP_ROOT, packEntries, pathRoot, triePath, trieRoot, valueAt, type MapEntry, type PathStep, type TriePath } from './map/trie.ts'
 export {
   formatStateProof,
   MAX_STATE_PROOF_LENGTH,

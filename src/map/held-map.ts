@@ -1,21 +1,20 @@
 // The map as a process holds it: the hashes above the buckets, the version that is published, and the proofs that are made of it.
 // spec/map.md#storage
 
-import { setImmediate } from 'node:timers/promises'
 import { stateOfRows } from '../core/did-state.ts'
 import { bytesEqual } from '../core/encoding/text.ts'
 import { assert } from '../core/errors.ts'
 import { didKey, stateValue } from '../core/map/did-state.ts'
 import { decodeMapLeaf, type MapLeaf } from '../core/map/map-leaf.ts'
 import { MAP_HASH_BYTES, triePath, trieRoot, valueAt, type TriePath } from '../core/map/trie.ts'
-import { BLOCK_BITS, BLOCK_BUCKETS, blockRoot, UpperTree, walkBlock } from '../core/map/upper-tree.ts'
+import { BLOCK_BUCKETS, blockRoot, UpperTree, walkBlock } from '../core/map/upper-tree.ts'
 import { formatCommonPart, joinStateProof } from '../core/state-proof.ts'
 import { inclusionPlan } from '../core/tlog/proof.ts'
 import { planTiles, proofFromTileList } from '../core/tlog/tile.ts'
 import { readConsistency } from '../log/consistency.ts'
 import type { Clock } from '../log/ports.ts'
 import type { MapVersion, Store } from '../storage/store.ts'
-import { entriesOf } from './bucket.ts'
+import { blockRoots, everyBlock, UNMADE_ROOT } from './derive.ts'
 import { MAP_LIMITS } from './limits.ts'
 import { nativeSha256 } from '../crypto/sha256.ts'
 
@@ -68,16 +67,13 @@ export class HeldMap {
     this.#tree = new UpperTree(nativeSha256)
     const version = await map.version()
     assert(version !== null, 'there is a map')
-    for (let start = 0; start < 2 ** BLOCK_BITS; start += MAP_LIMITS.loadBlocks) {
-      const roots = new Map<number, Uint8Array>()
-      for (const [block, hashes] of await map.blocks(Array.from({ length: MAP_LIMITS.loadBlocks }, (_, i) => start + i))) {
-        const root = blockRoot(hashes, nativeSha256)
-        if (root !== null) roots.set(block, root)
-        if (roots.size % MAP_LIMITS.turnIdentities === 0) await setImmediate()
-      }
-      this.#tree.apply(this.#tree.plan(roots))
+    this.#tree.apply(this.#tree.plan(await blockRoots(this.#store, everyBlock())))
+    const { root } = this.#tree
+    if (bytesEqual(version.root, UNMADE_ROOT)) {
+      await map.change({ from: version, to: { size: version.size, root }, rows: [] })
+      return this.load()
     }
-    if (!bytesEqual(this.#tree.root, version.root)) {
+    if (!bytesEqual(root, version.root)) {
       const now = await map.version()
       // What a process before this one has sent may arrive while the rows are read.
       if (now === null || !bytesEqual(now.root, version.root)) return this.load()
@@ -124,8 +120,7 @@ export class HeldMap {
     const root = blockRoot(hashes, nativeSha256)
     if (hash === null || root === null || !bytesEqual(root, hash)) return null
     const within = walkBlock(hashes, key, nativeSha256)
-    const [bytes = new Uint8Array()] = await map.buckets([above.block * BLOCK_BUCKETS + within.bucket])
-    const entries = entriesOf(bytes)
+    const [entries = new Uint8Array()] = await map.buckets([above.block * BLOCK_BUCKETS + within.bucket])
     if (!bytesEqual(trieRoot(entries, nativeSha256), hashes.subarray(within.bucket * MAP_HASH_BYTES, (within.bucket + 1) * MAP_HASH_BYTES))) return null
     const below = triePath(entries, key, nativeSha256)
     return { steps: [...above.steps, ...within.steps, ...below.steps], leaf: below.leaf }

@@ -7,12 +7,10 @@ export const MAP_LIMITS = {
   readEntries: 2_000,
   /** Identities whose histories are read together. */
   historyDids: 200,
-  /** Buckets whose hashes are read together. */
+  /** Buckets that are read together. */
   readBuckets: 2_000,
-  /** Blocks of buckets that are read together, and as many buckets of each as change. */
-  readBlocks: 512,
-  /** Blocks that are read together where only their hashes are wanted. */
-  loadBlocks: 8_192,
+  /** Blocks of which the hashes of their buckets are read together. */
+  readBlocks: 4_096,
   /** Identities after which others get their turn: operations and answers never wait longer than these take. */
   turnIdentities: 50,
   /** How often a proof is begun again because the version of the map changed meanwhile. */

@@ -4,9 +4,10 @@
 import { bytesEqual } from '../core/encoding/text.ts'
 import { didKey } from '../core/map/did-state.ts'
 import type { MapLeaf } from '../core/map/map-leaf.ts'
-import { BLOCK_BITS, blockOf, blockRoot } from '../core/map/upper-tree.ts'
+import { blockOf } from '../core/map/upper-tree.ts'
 import type { Clock } from '../log/ports.ts'
 import type { Store } from '../storage/store.ts'
+import { blockRoots, everyBlock } from './derive.ts'
 import { HeldMap, readLeaf, type ShownVersion } from './held-map.ts'
 import { MAP_LIMITS } from './limits.ts'
 import { nativeSha256 } from '../crypto/sha256.ts'
@@ -57,7 +58,7 @@ export class ReadMap {
     if (this.#size === null || leaf.size - this.#size > MAP_LIMITS.stepEntries || leaf.size < this.#size) {
       // Rows that change while they are read are read once more, as those that changed since.
       this.#held = new HeldMap(this.#store, this.#clock)
-      for (let start = 0; start < 2 ** BLOCK_BITS; start += MAP_LIMITS.loadBlocks) await this.#readBlocks(Array.from({ length: MAP_LIMITS.loadBlocks }, (_, i) => start + i), null)
+      await this.#readBlocks(everyBlock(), null)
       this.#size = Math.min(version.size, leaf.size)
     }
     const changed = await this.#changedBlocks(this.#size, leaf.size)
@@ -69,15 +70,8 @@ export class ReadMap {
 
   // Whether the hashes are those of the leaf with these blocks as they are; only then are they kept. Without a leaf they are kept in any case.
   async #readBlocks(blocks: readonly number[], leaf: MapLeaf | null): Promise<boolean> {
-    const roots = new Map<number, Uint8Array>()
-    for (let at = 0; at < blocks.length; at += MAP_LIMITS.loadBlocks) {
-      for (const [block, hashes] of await this.#store.map.blocks(blocks.slice(at, at + MAP_LIMITS.loadBlocks))) {
-        const root = blockRoot(hashes, nativeSha256)
-        if (root !== null) roots.set(block, root)
-      }
-    }
     const { tree } = this.#held
-    const change = tree.plan(roots)
+    const change = tree.plan(await blockRoots(this.#store, blocks))
     if (leaf !== null && !bytesEqual(change.root, leaf.mapRoot)) return false
     tree.apply(change)
     return true

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { checkMap } from '../../src/cli/check-map.ts'
+import { UNMADE_ROOT } from '../../src/map/derive.ts'
 import type { Store } from '../../src/storage/store.ts'
 import { mapSite, type MapSite } from '../support/map-writer.ts'
 import { emptyLog, identityLeaves, publishAll } from '../support/stored-log.ts'
@@ -37,8 +38,9 @@ describe('the check of a stored map', () => {
   it('finds rows of another version than they say', async () => {
     const version = await store.map.version()
     if (version === null) throw new Error('there is a map')
-    const other = { ...store, map: { ...store.map, version: async () => ({ ...version, root: new Uint8Array(32) }) } }
-    expect((await checkMap(other, signal)).map(({ where }) => where)).toEqual(['map buckets', 'map'])
+    const withRoot = (root: Uint8Array): Store => ({ ...store, map: { ...store.map, version: async () => ({ ...version, root }) } })
+    expect((await checkMap(withRoot(new Uint8Array(32).fill(1)), signal)).map(({ where }) => where)).toEqual(['map buckets', 'map'])
+    expect(await checkMap(withRoot(UNMADE_ROOT), signal), 'a root that is not made yet is no other').toEqual([])
   })
 
   it('finds leaves, tiles and a checkpoint that are not what they should be', async () => {

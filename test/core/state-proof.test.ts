@@ -5,7 +5,7 @@ import type { Entry } from '../../src/core/entry.ts'
 import { encodeCbor } from '../../src/core/encoding/dag-cbor.ts'
 import { DirectoryError } from '../../src/core/errors.ts'
 import { didKey } from '../../src/core/map/did-state.ts'
-import { triePath } from '../../src/core/map/trie.ts'
+import { packEntries, triePath } from '../../src/core/map/trie.ts'
 import { headOf } from '../../src/core/plc/chain.ts'
 import { dataOf, type Operation } from '../../src/core/plc/operation.ts'
 import { formatStateProof, parseStateProof, verifyStateProof, type StateProof, type StateProofTrust } from '../../src/core/state-proof.ts'
@@ -167,7 +167,7 @@ describe('the data of an identity', () => {
 
 it('the steps of a path lead by the bits of the key', () => {
   const map = [...scene.states.keys()].map((did) => ({ key: didKey(did), value: new Uint8Array(32) })).sort((a, b) => Buffer.compare(a.key, b.key))
-  expect(scene.proofOf(alice.did).path.steps.map(({ bit }) => bit)).toEqual(triePath(map, didKey(alice.did)).steps.map(({ bit }) => bit))
+  expect(scene.proofOf(alice.did).path.steps.map(({ bit }) => bit)).toEqual(triePath(packEntries(map), didKey(alice.did)).steps.map(({ bit }) => bit))
 })
 
 function entry(did: string, at: number, operation: Operation): Entry {

@@ -6,6 +6,7 @@ import type { Operation } from '../../src/core/plc/operation.ts'
 import { parseStateProof, verifyStateProof } from '../../src/core/state-proof.ts'
 import { openUnderPolicy } from '../../src/core/tlog/policy.ts'
 import { Witnesses } from '../../src/log/witnesses.ts'
+import { UNMADE_ROOT } from '../../src/map/derive.ts'
 import { MAP_LIMITS } from '../../src/map/limits.ts'
 import type { MapFaultPoint } from '../../src/storage/map-memory.ts'
 import type { FaultPoint } from '../../src/storage/memory.ts'
@@ -13,7 +14,7 @@ import { systemClock } from '../../src/system.ts'
 import { askFakes, fakeWitness, policyOf } from '../support/fake-witness.ts'
 import { checkMap, MAP_KEY, mapSite, type MapSite } from '../support/map-writer.ts'
 import { person, type Person } from '../support/people.ts'
-import { emptyLog, FIRST_MS, identityLeaves, LOG_KEY, publishAll, storedLog } from '../support/stored-log.ts'
+import { appendLeaves, emptyLog, FIRST_MS, identityLeaves, LOG_KEY, publishAll, storedLog } from '../support/stored-log.ts'
 
 const [alice, bob, carol] = ['m alice', 'm bob', 'm carol'].map((name) => person(name)) as [Person, Person, Person]
 const stranger = person('m nobody')
@@ -104,13 +105,39 @@ describe('the writer of the map', () => {
     const changes = vi.spyOn(pieces.store.map, 'change')
     pieces.start()
     await pieces.shows(13)
-    expect(changes.mock.calls.length).toBe(7)
+    // Seven steps of rows, and the hashes above them.
+    expect(changes.mock.calls.length).toBe(8)
     vi.restoreAllMocks()
     await checkMap(pieces)
     const roots = await Promise.all([often, once, pieces].map(async ({ store }) => (await store.map.version())?.root))
     expect(roots[1]).toEqual(roots[0])
     expect(roots[2]).toEqual(roots[0])
     expect((await once.store.map.head())?.size).toBe(1)
+  })
+
+  it.each(['before', 'after'] as const)('goes on from rows whose hashes above are not made, wherever it was struck %s a change', async (when) => {
+    const found: unknown[] = []
+    for (let strike = 1; strike <= 8; strike++) {
+      let changes = 0
+      const store = await emptyLog({
+        fault(point) {
+          if (point === `${when} map change` && ++changes === strike) throw new Error('the connection is lost')
+        },
+      })
+      await appendLeaves(store, rounds.flat())
+      await publishAll(store)
+      const made = await mapSite(store)
+      sites.push(made)
+      const load = vi.spyOn(made.store.map, 'version')
+      vi.spyOn(MAP_LIMITS, 'stepEntries', 'get').mockReturnValue(2 as never)
+      made.start()
+      await made.shows(13)
+      vi.restoreAllMocks()
+      await checkMap(made)
+      expect(changes).toBeGreaterThanOrEqual(strike)
+      for (const { value } of load.mock.settledResults) found.push(value)
+    }
+    expect(found).toContainEqual(expect.objectContaining({ root: UNMADE_ROOT }))
   })
 
   const points = (['append', 'publish', 'change'] as const).flatMap((what): MapFaultPoint[] => [`before map ${what}`, `after map ${what}`])

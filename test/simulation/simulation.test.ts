@@ -60,7 +60,7 @@ const OFTEN: Sightings = {
   'wrong maps stopped at': 25,
   'trees cosigned': 250,
   'maps cosigned': 100,
-  'maps cosigned that nobody had published': 10,
+  'maps cosigned that nobody had published': 3,
   'cosignatures given': 40,
   'cosigners answered NOT_VERIFIED': 60,
   'cosigners answered NO_MORE': 30,

@@ -6,7 +6,7 @@ import { grow } from '../../src/core/growth.ts'
 import { stateOfRows } from '../../src/core/did-state.ts'
 import { didKey, stateValue, type DidState } from '../../src/core/map/did-state.ts'
 import { encodeMapLeaf, mapOrigin, type MapLeaf } from '../../src/core/map/map-leaf.ts'
-import { compareMapKeys, triePath, trieRoot, type MapEntry } from '../../src/core/map/trie.ts'
+import { packEntries, triePath, trieRoot, type MapEntry } from '../../src/core/map/trie.ts'
 import { EMPTY_CLOCK, planReplay, replay, type EntryRow } from '../../src/core/replay.ts'
 import { formatStateProof, type StateProof } from '../../src/core/state-proof.ts'
 import { signCheckpoint } from '../../src/core/tlog/checkpoint.ts'
@@ -42,7 +42,7 @@ export function mapScene(origin: string, given: readonly Entry[], sizes: readonl
   const leaves = given.map(encodeEntry)
   const hashes = leaves.map(leafHash)
   const { rows } = replay({ edge: EMPTY_EDGE, clock: EMPTY_CLOCK }, planReplay(leaves), new Map())
-  const versions = sizes.map((size): MapLeaf => ({ mapRoot: trieRoot(mapOf(rows, size)), size, root: naiveRoot(hashes.slice(0, size)) }))
+  const versions = sizes.map((size): MapLeaf => ({ mapRoot: trieRoot(packEntries(mapOf(rows, size))), size, root: naiveRoot(hashes.slice(0, size)) }))
   const newest = versions.at(-1)
   if (newest === undefined) throw new Error('a map has a version')
   const mapHashes = versions.map((version) => leafHash(encodeMapLeaf(version)))
@@ -57,7 +57,7 @@ export function mapScene(origin: string, given: readonly Entry[], sizes: readonl
   const states = statesOf(rows, newest.size)
   const proofOf = (did: string): StateProof => {
     const state = states.get(did) ?? null
-    const { steps, leaf } = triePath(map, didKey(did))
+    const { steps, leaf } = triePath(packEntries(map), didKey(did))
     return {
       did,
       path: { steps, leaf: state === null ? leaf : null },
@@ -80,7 +80,7 @@ function statesOf(rows: readonly EntryRow[], size: number): Map<string, DidState
 }
 
 function mapOf(rows: readonly EntryRow[], size: number): MapEntry[] {
-  return [...statesOf(rows, size)].map(([did, state]) => ({ key: didKey(did), value: stateValue(state) })).sort((a, b) => compareMapKeys(a.key, b.key))
+  return [...statesOf(rows, size)].map(([did, state]) => ({ key: didKey(did), value: stateValue(state) }))
 }
 
 function rowsOf(rows: readonly EntryRow[], size: number, did: string): EntryRow[] {

@@ -6,7 +6,7 @@ import { base64, hex, utf8Encode } from '../../src/core/encoding/text.ts'
 import type { Entry } from '../../src/core/entry.ts'
 import { verdictOf } from '../../src/core/errors.ts'
 import { didKey, stateValue } from '../../src/core/map/did-state.ts'
-import { compareMapKeys, triePath, trieRoot, type MapEntry } from '../../src/core/map/trie.ts'
+import { packEntries, triePath, trieRoot, type MapEntry } from '../../src/core/map/trie.ts'
 import { dataOf } from '../../src/core/plc/operation.ts'
 import { chainsFromRows } from '../../src/core/replay.ts'
 import { formatStateProof, verifyStateProof, type StateProof } from '../../src/core/state-proof.ts'
@@ -90,21 +90,17 @@ function trieVector(): unknown {
   const cousin = first.slice()
   cousin[20] = (cousin[20] ?? 0) ^ 0x10
   const given = [...keys, twin, cousin].map((key, i): MapEntry => ({ key, value: didKey(`value ${i}`) }))
-  const roots = given.map((_, i) => trieRoot(sorted(given.slice(0, i + 1))))
-  const all = sorted(given)
+  const roots = given.map((_, i) => trieRoot(packEntries(given.slice(0, i + 1))))
+  const all = packEntries(given)
   const asked = [...given.map(({ key }) => key), didKey('key 10'), cousin.map((byte, i) => (i === 31 ? byte ^ 0x80 : byte))]
   return {
-    empty: hex.encode(trieRoot([])),
+    empty: hex.encode(trieRoot(packEntries([]))),
     added: given.map(({ key, value }, i) => ({ key: hex.encode(key), value: hex.encode(value), root: hex.encode(roots[i] ?? utf8Encode('')) })),
     paths: asked.map((key) => {
       const { steps, leaf } = triePath(all, key)
       return { key: hex.encode(key), steps: steps.map(({ bit, sibling }) => ({ bit, sibling: hex.encode(sibling) })), leaf: leaf === null ? null : { key: hex.encode(leaf.key), value: hex.encode(leaf.value) } }
     }),
   }
-}
-
-function sorted(entries: readonly MapEntry[]): MapEntry[] {
-  return [...entries].sort((a, b) => compareMapKeys(a.key, b.key))
 }
 
 function pretty(value: unknown): string {

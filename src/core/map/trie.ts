@@ -28,6 +28,9 @@ export interface TriePath {
 /** Length of every key, value and hash of the map, in bytes. */
 export const MAP_HASH_BYTES = 32
 
+/** Length of a packed entry in bytes: the key, then its value. */
+export const MAP_ENTRY_BYTES = 2 * MAP_HASH_BYTES
+
 /** Most steps of a path: one for each bit of a key. */
 export const MAX_PATH_STEPS = 256
 
@@ -55,23 +58,51 @@ export function innerHash(bit: number, left: Uint8Array, right: Uint8Array, sha2
   return sha256(INNER_MESSAGE)
 }
 
-/** The root, 32 bytes, of the trie of these entries, which are ordered by key, each key once. */
-export function trieRoot(entries: readonly MapEntry[], sha256: Sha256 = portableSha256): Uint8Array {
-  return entries.length === 0 ? EMPTY_MAP_ROOT : rangeRoot(entries, 0, entries.length, sha256)
+/** Entries packed: one after the other, ordered by key, each key once. Where a key stands twice among those given, the later one counts. */
+export function packEntries(entries: readonly MapEntry[]): Uint8Array {
+  const packed = new Uint8Array(entries.length * MAP_ENTRY_BYTES)
+  const one = new Uint8Array(MAP_ENTRY_BYTES)
+  let length = 0
+  for (const { key, value } of entries) {
+    one.set(key)
+    one.set(value, MAP_HASH_BYTES)
+    length = putEntry(packed, length, one)
+  }
+  return packed.subarray(0, length)
 }
 
-/** The path of a key in the trie of these entries, which are ordered by key, each key once. */
-export function triePath(entries: readonly MapEntry[], key: Uint8Array, sha256: Sha256 = portableSha256): TriePath {
+/** Puts an entry, 64 bytes, where it belongs among the packed ones in the first `length` bytes, or in place of that with its key. Gives the new length. There is room for one more. */
+export function putEntry(packed: Uint8Array, length: number, entry: Uint8Array): number {
+  let at = 0
+  let order = 1
+  for (; at < length; at += MAP_ENTRY_BYTES) {
+    order = compareKeysAt(packed, at, entry)
+    if (order >= 0) break
+  }
+  if (order !== 0) packed.copyWithin(at + MAP_ENTRY_BYTES, at, length)
+  packed.set(entry, at)
+  return order === 0 ? length : length + MAP_ENTRY_BYTES
+}
+
+/** The root, 32 bytes, of the trie of packed entries. */
+export function trieRoot(packed: Uint8Array, sha256: Sha256 = portableSha256): Uint8Array {
+  return packed.length === 0 ? EMPTY_MAP_ROOT : rangeRoot(packed, 0, packed.length, sha256)
+}
+
+/** The path of a key in the trie of packed entries. */
+export function triePath(packed: Uint8Array, key: Uint8Array, sha256: Sha256 = portableSha256): TriePath {
+  if (packed.length === 0) return { steps: [], leaf: null }
   const steps: PathStep[] = []
-  let [start, end] = [0, entries.length]
-  while (end - start > 1) {
-    const { bit, middle } = divide(entries, start, end)
+  let [start, end] = [0, packed.length]
+  while (end - start > MAP_ENTRY_BYTES) {
+    const bit = dividingBit(packed, start, end)
+    const middle = firstWithBit(packed, start, end, bit)
     const right = bitOf(key, bit) === 1
-    steps.push({ bit, sibling: right ? rangeRoot(entries, start, middle, sha256) : rangeRoot(entries, middle, end, sha256) })
+    steps.push({ bit, sibling: right ? rangeRoot(packed, start, middle, sha256) : rangeRoot(packed, middle, end, sha256) })
     if (right) start = middle
     else end = middle
   }
-  return { steps, leaf: entries[start] ?? null }
+  return { steps, leaf: { key: packed.slice(start, start + MAP_HASH_BYTES), value: packed.slice(start + MAP_HASH_BYTES, end) } }
 }
 
 /**
@@ -95,43 +126,42 @@ export function bitOf(key: Uint8Array, bit: number): number {
   return ((key[bit >> 3] ?? 0) >> (7 - (bit & 7))) & 1
 }
 
-/** Keys in the order of the trie: as byte strings. */
-export function compareMapKeys(a: Uint8Array, b: Uint8Array): number {
-  for (let i = 0; i < MAP_HASH_BYTES; i++) {
-    const difference = (a[i] ?? 0) - (b[i] ?? 0)
-    if (difference !== 0) return difference
+// The root of the packed entries in bytes [start, end), of which there is one.
+function rangeRoot(packed: Uint8Array, start: number, end: number, sha256: Sha256): Uint8Array {
+  if (end - start === MAP_ENTRY_BYTES) {
+    LEAF_MESSAGE.set(packed.subarray(start, end), 1)
+    return sha256(LEAF_MESSAGE)
   }
-  return 0
-}
-
-function rangeRoot(entries: readonly MapEntry[], start: number, end: number, sha256: Sha256): Uint8Array {
-  const first = entries[start]
-  assert(first !== undefined, 'a subtree has a key')
-  if (end - start === 1) return mapLeafHash(first, sha256)
-  const { bit, middle } = divide(entries, start, end)
-  return innerHash(bit, rangeRoot(entries, start, middle, sha256), rangeRoot(entries, middle, end, sha256), sha256)
+  const bit = dividingBit(packed, start, end)
+  const middle = firstWithBit(packed, start, end, bit)
+  return innerHash(bit, rangeRoot(packed, start, middle, sha256), rangeRoot(packed, middle, end, sha256), sha256)
 }
 
 // The first bit where keys in order differ is the first where the first and the last do.
-function divide(entries: readonly MapEntry[], start: number, end: number): { bit: number; middle: number } {
-  const keyAt = (at: number): Uint8Array => {
-    const entry = entries[at]
-    assert(entry !== undefined, 'a subtree lies within its map')
-    return entry.key
-  }
-  const bit = firstDifference(keyAt(start), keyAt(end - 1))
-  let [low, high] = [start, end]
-  while (low < high) {
-    const at = Math.floor((low + high) / 2)
-    if (bitOf(keyAt(at), bit) === 0) low = at + 1
-    else high = at
-  }
-  return { bit, middle: low }
+function dividingBit(packed: Uint8Array, start: number, end: number): number {
+  const last = end - MAP_ENTRY_BYTES
+  let byte = 0
+  while (byte < MAP_HASH_BYTES && packed[start + byte] === packed[last + byte]) byte++
+  assert(byte < MAP_HASH_BYTES, 'each key stands once')
+  return 8 * byte + Math.clz32((packed[start + byte] ?? 0) ^ (packed[last + byte] ?? 0)) - 24
 }
 
-function firstDifference(a: Uint8Array, b: Uint8Array): number {
-  let byte = 0
-  while (byte < MAP_HASH_BYTES && a[byte] === b[byte]) byte++
-  assert(byte < MAP_HASH_BYTES, 'each key stands once')
-  return 8 * byte + Math.clz32((a[byte] ?? 0) ^ (b[byte] ?? 0)) - 24
+// Where the entries begin whose keys have this bit.
+function firstWithBit(packed: Uint8Array, start: number, end: number, bit: number): number {
+  let [low, high] = [start / MAP_ENTRY_BYTES, end / MAP_ENTRY_BYTES]
+  while (low < high) {
+    const at = Math.floor((low + high) / 2)
+    if ((((packed[at * MAP_ENTRY_BYTES + (bit >> 3)] ?? 0) >> (7 - (bit & 7))) & 1) === 0) low = at + 1
+    else high = at
+  }
+  return low * MAP_ENTRY_BYTES
+}
+
+// The key of the packed entry at a byte, and another one's: below 0 where it comes before that.
+function compareKeysAt(packed: Uint8Array, at: number, entry: Uint8Array): number {
+  for (let i = 0; i < MAP_HASH_BYTES; i++) {
+    const difference = (packed[at + i] ?? 0) - (entry[i] ?? 0)
+    if (difference !== 0) return difference
+  }
+  return 0
 }

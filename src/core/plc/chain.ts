@@ -96,8 +96,7 @@ export function disputedLink(chain: Chain, operation: Operation): number | null 
 }
 
 /** The CID, in base32, that an operation's `prev` means; null for a genesis and for a spelling that means none. spec/did-plc.md#prev */
-export function prevCid(operation: Operation): string | null {
-  const { prev } = operation
+export function prevCid({ prev }: Pick<Operation, 'prev'>): string | null {
   if (prev === null || prev[0] !== 'z') return prev
   return verdictOf(() => normalizeCid(prev)).value
 }

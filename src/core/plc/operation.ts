@@ -53,17 +53,22 @@ export const MAX_QUOTED = 32_768
  * spec/did-plc.md#operations
  */
 export function parseOperation(value: CborValue, encoded?: Uint8Array): Operation {
+  const shaped = shapeOperation(value)
+  const bytes = encoded ?? encodeCbor(value)
+  return { ...shaped, bytes, cid: cidOf(bytes) }
+}
+
+/** As `parseOperation`, without what follows from the encoding. */
+export function shapeOperation(value: CborValue): Omit<Operation, 'bytes' | 'cid'> {
   const type = typeOf(value)
   if (type === null || !isCborMap(value)) throw new DirectoryError('INVALID_OPERATION', quote(value))
   const { prev, sig } = { prev: value.get('prev'), sig: value.get('sig') }
   assert(typeof sig === 'string' && (prev === null || typeof prev === 'string'), 'the shape was checked')
-  const bytes = encoded ?? encodeCbor(value)
-  return { type, value, bytes, cid: cidOf(bytes), prev, sig }
+  return { type, value, prev, sig }
 }
 
 /** What an operation says of its identity; null for a tombstone. A legacy `create` is normalised. spec/did-plc.md#create */
-export function dataOf(operation: Operation): IdentityData | null {
-  const { type, value } = operation
+export function dataOf({ type, value }: Pick<Operation, 'type' | 'value'>): IdentityData | null {
   if (type === 'plc_tombstone') return null
   if (type === 'create') return normalizeCreate(value)
   const services = mapField(value, 'services')

@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { bytesEqual } from '../../../src/core/encoding/text.ts'
 import { DirectoryError } from '../../../src/core/errors.ts'
-import { compareMapKeys, EMPTY_MAP_ROOT, pathRoot, trieRoot, triePath, valueAt, type MapEntry, type TriePath } from '../../../src/core/map/trie.ts'
+import { EMPTY_MAP_ROOT, packEntries, pathRoot, trieRoot, triePath, valueAt, type TriePath } from '../../../src/core/map/trie.ts'
 import { naiveMapPath, naiveMapRoot } from '../../support/naive-map.ts'
 
 // Keys that share long beginnings: few different bytes, of which the last few differ.
@@ -19,21 +20,21 @@ describe('the trie', () => {
   it('has the root of the definition, in whatever order its keys came', () => {
     fc.assert(
       fc.property(entries, (given) => {
-        expect(trieRoot(sorted(given))).toEqual(naiveMapRoot(given))
+        expect(trieRoot(packEntries(given))).toEqual(naiveMapRoot(given))
       }),
     )
   })
 
   it('without keys has the hash of nothing', () => {
-    expect(trieRoot([])).toEqual(naiveMapRoot([]))
-    expect(triePath([], new Uint8Array(32))).toEqual({ steps: [], leaf: null })
+    expect(trieRoot(packEntries([]))).toEqual(naiveMapRoot([]))
+    expect(triePath(packEntries([]), new Uint8Array(32))).toEqual({ steps: [], leaf: null })
     expect(pathRoot(new Uint8Array(32), { steps: [], leaf: null })).toEqual(EMPTY_MAP_ROOT)
   })
 
   it('shows every key that it has with its value, and of every other that it has it not', () => {
     fc.assert(
       fc.property(entries, anyKey, (given, stranger) => {
-        const all = sorted(given)
+        const all = packEntries(given)
         for (const { key, value } of given) {
           const path = triePath(all, key)
           expect(path).toEqual(naiveMapPath(given, key))
@@ -43,7 +44,7 @@ describe('the trie', () => {
         const path = triePath(all, stranger)
         expect(path).toEqual(naiveMapPath(given, stranger))
         expect(pathRoot(stranger, path)).toEqual(trieRoot(all))
-        expect(valueAt(stranger, path)).toEqual(given.find(({ key }) => compareMapKeys(key, stranger) === 0)?.value ?? null)
+        expect(valueAt(stranger, path)).toEqual(given.find(({ key }) => bytesEqual(key, stranger))?.value ?? null)
       }),
     )
   })
@@ -51,8 +52,8 @@ describe('the trie', () => {
   it('cannot show that a key is missing that it has: no other leaf stands at the end of its way', () => {
     fc.assert(
       fc.property(entries.filter((given) => given.length > 1), fc.nat(), fc.nat(), (given, at, from) => {
-        const all = sorted(given)
-        const [present, other] = [all[at % all.length], all[(at + 1 + (from % (all.length - 1))) % all.length]]
+        const all = packEntries(given)
+        const [present, other] = [given[at % given.length], given[(at + 1 + (from % (given.length - 1))) % given.length]]
         if (present === undefined || other === undefined) throw new Error('there are two')
         // The way of the other key, its leaf included, and the own way with the other's leaf, are all that one could try.
         const { steps } = triePath(all, present.key)
@@ -64,7 +65,7 @@ describe('the trie', () => {
   it('with any byte of a path changed, or a step left out or added, leads elsewhere', () => {
     fc.assert(
       fc.property(entries.filter((given) => given.length > 1), anyKey, fc.nat(), fc.integer({ min: 1, max: 255 }), (given, key, where, flip) => {
-        const all = sorted(given)
+        const all = packEntries(given)
         const path = triePath(all, key)
         const at = where % path.steps.length
         const changes: TriePath[] = [
@@ -81,13 +82,9 @@ describe('the trie', () => {
   })
 })
 
-function sorted(given: readonly MapEntry[]): MapEntry[] {
-  return [...given].sort((a, b) => compareMapKeys(a.key, b.key))
-}
-
 function leads(key: Uint8Array, path: TriePath, root: Uint8Array): boolean {
   try {
-    return compareMapKeys(pathRoot(key, path), root) === 0
+    return bytesEqual(pathRoot(key, path), root)
   } catch (error) {
     expect(error).toBeInstanceOf(DirectoryError)
     return false

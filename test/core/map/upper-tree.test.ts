@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { compareMapKeys, trieRoot, triePath, type MapEntry } from '../../../src/core/map/trie.ts'
+import { packEntries, trieRoot, triePath, type MapEntry } from '../../../src/core/map/trie.ts'
 import { BLOCK_BUCKETS, blockOf, blockRoot, bucketOf, joinChanges, UpperTree, walkBlock, type UpperChange } from '../../../src/core/map/upper-tree.ts'
 import { naiveMapPath, naiveMapRoot } from '../../support/naive-map.ts'
 
@@ -28,7 +28,7 @@ describe('the upper tree', () => {
             const hashes = hashesOf(buckets, block ?? -1)
             expect(tree.block(block ?? -1)).toEqual(blockRoot(hashes))
             const within = walkBlock(hashes, key)
-            const below = triePath(buckets.get((block ?? -1) * BLOCK_BUCKETS + within.bucket) ?? [], key)
+            const below = triePath(packEntries(buckets.get((block ?? -1) * BLOCK_BUCKETS + within.bucket) ?? []), key)
             expect({ steps: [...steps, ...within.steps, ...below.steps], leaf: below.leaf }).toEqual(naiveMapPath(all, key))
           }
         }
@@ -75,8 +75,7 @@ describe('the upper tree', () => {
 
 function changedBy(buckets: Map<number, MapEntry[]>, batch: readonly MapEntry[]): Map<number, Uint8Array> {
   for (const entry of batch) {
-    const others = (buckets.get(bucketOf(entry.key)) ?? []).filter(({ key }) => compareMapKeys(key, entry.key) !== 0)
-    buckets.set(bucketOf(entry.key), [...others, entry].sort((a, b) => compareMapKeys(a.key, b.key)))
+    buckets.set(bucketOf(entry.key), [...(buckets.get(bucketOf(entry.key)) ?? []), entry])
   }
   return new Map(batch.flatMap(({ key }) => {
     const root = blockRoot(hashesOf(buckets, blockOf(key)))
@@ -88,7 +87,7 @@ function hashesOf(buckets: ReadonlyMap<number, readonly MapEntry[]>, block: numb
   const hashes = new Uint8Array(32 * BLOCK_BUCKETS)
   for (let i = 0; i < BLOCK_BUCKETS; i++) {
     const entries = buckets.get(block * BLOCK_BUCKETS + i)
-    if (entries !== undefined) hashes.set(trieRoot(entries), 32 * i)
+    if (entries !== undefined) hashes.set(trieRoot(packEntries(entries)), 32 * i)
   }
   return hashes
 }
