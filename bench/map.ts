@@ -45,6 +45,8 @@ if (missing !== null) note(`Chromium is left out: ${missing}`)
 await using page = missing === null ? await openModulePage(join(import.meta.dirname, 'map-client.ts')) : null
 const packed = new PackedLedger(operations)
 const rows: Row[] = []
+note('warming up')
+await newMap(await newStore(operations, slabs())).rebuild(Math.min(operations, 125_000))
 for (let size = 12_500; size <= operations; size *= 10) {
   note(`${size} entries`)
   rows.push({ name: `${packed.identities(size)} identities`, figures: await withSpeed(() => measure(size)) })
