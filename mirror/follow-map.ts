@@ -1,48 +1,32 @@
 // The map of the log that is mirrored: derived here from the entries that are held, and held against every leaf of the map's log.
 // spec/mirror.md#map
 
-import { findFork } from '../src/client/fork.ts'
 import { keysBeyond } from '../src/client/keys.ts'
-import { proveConsistency, proveInclusion, readProof, readRoot } from '../src/client/log-client.ts'
-import { request, ServerError, type RequestOptions } from '../src/client/request.ts'
-import { httpTileReader, NotServedError, type TileReader } from '../src/client/tile-reader.ts'
+import { proveConsistency, readRoot } from '../src/client/log-client.ts'
+import { NotServedError, type TileReader } from '../src/client/tile-reader.ts'
 import { alarmPart } from '../src/core/alarm.ts'
-import { bytesEqual, concatBytes } from '../src/core/encoding/text.ts'
+import { bytesEqual } from '../src/core/encoding/text.ts'
 import { assert, DirectoryError, verdictOf } from '../src/core/errors.ts'
-import { wrongMap, type Evidence } from '../src/core/evidence.ts'
-import type { MapFault, WrongMap } from '../src/core/evidence-map.ts'
-import { grow, type Growth } from '../src/core/growth.ts'
-import { decodeMapLeaf, mapOrigin, MAX_MAP_LEAF_BYTES, type MapLeaf } from '../src/core/map/map-leaf.ts'
-import { decodeBundle } from '../src/core/tlog/bundle.ts'
+import type { Evidence } from '../src/core/evidence.ts'
+import type { MapFault } from '../src/core/evidence-map.ts'
+import { grow } from '../src/core/growth.ts'
+import { decodeMapLeaf, mapOrigin, type MapLeaf } from '../src/core/map/map-leaf.ts'
 import { openCheckpoint, type Checkpoint } from '../src/core/tlog/checkpoint.ts'
-import { HASH_BYTES, leafHash } from '../src/core/tlog/hash.ts'
 import { formatVerifierKey, parseVerifierKey, type VerifierKey } from '../src/core/tlog/note.ts'
-import { consistencyPlan } from '../src/core/tlog/proof.ts'
 import { TILE_WIDTH } from '../src/core/tlog/tile.ts'
 import type { Clock, LogLine } from '../src/log/ports.ts'
-import { Ahead } from '../src/map/ahead.ts'
-import { deriveInSteps, type Derived } from '../src/map/derive.ts'
+import type { Ahead } from '../src/map/ahead.ts'
+import type { Derived } from '../src/map/derive.ts'
 import { readLeaf, type HeldMap } from '../src/map/held-map.ts'
-import { MAP_LIMITS } from '../src/map/limits.ts'
 import type { MapChange, MapHead, Store } from '../src/storage/store.ts'
 import type { Tip } from '../src/storage/tip.ts'
+import { accuseLeaf, findMapFork, type WrongLeaf } from './accuse-map.ts'
+import { tilesOf } from './checkpoints.ts'
 import { fullerNote, type MirrorCosigner, type Signed } from './cosigner.ts'
 import type { EvidenceFolder } from './evidence-folder.ts'
-import { tilesOf } from './checkpoints.ts'
 import { MIRROR_LIMITS } from './limits.ts'
-import { readShownKeys, readStatement, type ReadStatement } from './log-keys.ts'
-
-/** Where the map's log of an upstream is read. */
-export interface MapSource {
-  readonly url: string
-  readonly reader: TileReader
-  /** The keys that the upstream says are its map's. Throws NotServedError where it has no map. */
-  readonly keys: () => Promise<readonly VerifierKey[]>
-  /** What it says of the keys of the map, where one of these has signed it; null where it says nothing. Throws the verdicts of `openKeyStatement`. */
-  readonly statement: (known: readonly VerifierKey[]) => Promise<ReadStatement | null>
-  /** The leaf after the last one that is published. Throws NotServedError where there is none. */
-  readonly next: () => Promise<Uint8Array>
-}
+import { MapRows } from './map-rows.ts'
+import { grownTiles, readLeaves, type MapSource } from './map-source.ts'
 
 /** What following the map stands on. */
 export interface MapFollowingPorts {
@@ -69,21 +53,6 @@ export interface MapFollowingPorts {
   readonly say: (words: string) => void
 }
 
-/** The map's log of an upstream, over HTTP. */
-export function mapSource(url: string, signal: AbortSignal, reach: Pick<RequestOptions, 'fetch'> = {}): MapSource {
-  const options = { attempts: 1, timeoutMs: MIRROR_LIMITS.requestMs, signal, ...reach }
-  const orNotServed = (error: unknown): never => {
-    throw error instanceof ServerError && error.status === 404 ? new NotServedError(error.message) : error
-  }
-  return {
-    url,
-    reader: httpTileReader(`${url}/map`, options),
-    keys: () => readShownKeys(url, signal, 'map/vkey', reach).catch(orNotServed),
-    statement: (known) => readStatement(url, known, signal, reach, 'map/keys'),
-    next: () => request({ url: `${url}/map/next`, maxBytes: MAX_MAP_LEAF_BYTES }, options).then(({ body }) => body, orNotServed),
-  }
-}
-
 /** The map that was signed is not the log's, or its log contradicts itself: it is followed no more. */
 class MapStopped extends Error {
   override readonly name = 'MapStopped'
@@ -105,8 +74,8 @@ export class MapFollowing {
   readonly #ports: MapFollowingPorts
   readonly #signal: AbortSignal
   #keys: readonly VerifierKey[] = []
-  /** From what rows and tree hold to the newest leaf that is held; null where that is not certain. */
-  #ahead: Ahead | null = null
+  /** To the newest leaf that is held. */
+  readonly #rows: MapRows
   #next: NextLeaf | null = null
   #leaves: number | null = null
   #halted: string | null = null
@@ -117,6 +86,7 @@ export class MapFollowing {
   constructor(ports: MapFollowingPorts, signal: AbortSignal) {
     this.#ports = ports
     this.#signal = signal
+    this.#rows = new MapRows(ports.store, ports.held, signal)
   }
 
   /** Why the map is followed no more, for good; null while it is. */
@@ -171,7 +141,7 @@ export class MapFollowing {
     for (const source of sources()) {
       try {
         const head = await this.#begin(source)
-        await this.#load()
+        await this.#rows.ahead()
         await this.#read(source, head)
         return
       } catch (error) {
@@ -239,7 +209,7 @@ export class MapFollowing {
         head = { ...head, ...to }
         this.#leaves = head.size
         this.#next = null
-        const ahead = await this.#load()
+        const ahead = await this.#rows.ahead()
         ahead.take(derived)
         // Until the last of them proofs are made of what was published before: a wrong one may follow.
         if (head.size === checkpoint.size) await this.#write(signed, decodeMapLeaf(bytes), ahead)
@@ -271,21 +241,16 @@ export class MapFollowing {
   }
 
   // The rows of the newest leaf that is held, with its checkpoint.
-  async #write(signed: Signed, leaf: MapLeaf, { derived: { change, upper } }: Ahead): Promise<void> {
-    const { store, held } = this.#ports
-    // Where this fails, the rows are read anew.
-    this.#ahead = null
-    await this.#publish(signed, change)
-    held.tree.apply(upper)
-    held.show({ leaves: signed.checkpoint.size, leaf })
-    this.#ahead = new Ahead(store, held.tree, change.to)
+  async #write(signed: Signed, leaf: MapLeaf, ahead: Ahead): Promise<void> {
+    await this.#rows.write(ahead, (change) => this.#publish(signed, change))
+    this.#ports.held.show({ leaves: signed.checkpoint.size, leaf })
   }
 
   // All leaves are held. A crash may have come between the last one and its rows.
   async #publishAgain(signed: Signed): Promise<void> {
     const leaf = await readLeaf(this.#ports.store, signed.checkpoint.size - 1)
-    if (leaf === null || (await this.#load()).written.size >= leaf.size) return this.#publish(signed)
-    await this.#write(signed, leaf, await this.#upTo(leaf))
+    if (leaf === null || (await this.#rows.ahead()).written.size >= leaf.size) return this.#publish(signed)
+    await this.#write(signed, leaf, await this.#rows.upTo(leaf))
   }
 
   // The last version that was published, where the rows hold a later one or are not known. Whether there is no more to do.
@@ -295,32 +260,15 @@ export class MapFollowing {
       const publication = held.shown === null ? await store.map.publication() : null
       if (publication === null) return true
       const leaf = await readLeaf(store, publication.size - 1)
-      await this.#load()
+      await this.#rows.ahead()
       if (held.shown !== null || leaf === null) return true
-      await this.#writeRows(await this.#upTo(leaf))
+      await this.#rows.writeAlone(await this.#rows.upTo(leaf))
       held.show({ leaves: publication.size, leaf })
       return true
     } catch (error) {
       if (!this.#signal.aborted) log('warn', { error }, 'the last version of the map that was right cannot be shown yet')
       return false
     }
-  }
-
-  // What rows and tree hold, read anew where that is not certain.
-  async #load(): Promise<Ahead> {
-    const { store, held } = this.#ports
-    if (this.#ahead !== null) return this.#ahead
-    // Another tree than before.
-    const written = await held.load()
-    return (this.#ahead = new Ahead(store, held.tree, written))
-  }
-
-  // Derives the version of a leaf that is held: it was compared when it was taken.
-  async #upTo(leaf: MapLeaf): Promise<Ahead> {
-    const ahead = await this.#near(leaf.size)
-    if (ahead.version.size < leaf.size) ahead.take(await ahead.derive(leaf.size, this.#signal))
-    if (!bytesEqual(ahead.version.root, leaf.mapRoot)) throw new Error(`the rows of the map are not those of its leaf of ${leaf.size} entries: run \`stele map rebuild\`, while no mirror runs on this database`)
-    return ahead
   }
 
   // The checkpoint of all leaves that are held, with this mirror's own cosignatures; perhaps the same as before, with more signatures.
@@ -394,7 +342,7 @@ export class MapFollowing {
   /** The version of the leaf after those that are held; null while the entries for it are not here. `tiles` are those of the signed tree. Throws MapStopped where it is not the log's. */
   async #derive(head: MapHead, bytes: Uint8Array, signed: Signed, tiles: Pick<TileReader, 'tile'>): Promise<Derived | null> {
     const { store, tip } = this.#ports
-    if (this.#next !== null && bytesEqual(this.#next.bytes, bytes) && this.#next.derived.change.from === this.#ahead?.version) return this.#next.derived
+    if (this.#next !== null && bytesEqual(this.#next.bytes, bytes) && this.#next.derived.change.from === this.#rows.version) return this.#next.derived
     const wrong: WrongLeaf = { head, bytes, signed, tiles }
     const { value: leaf } = verdictOf(() => decodeMapLeaf(bytes))
     if (leaf === null) return this.#stop('leaf', wrong, 'it is no version of a map')
@@ -407,58 +355,19 @@ export class MapFollowing {
       return null
     }
     if (!bytesEqual(await readRoot(tilesOf(store), leaf.size, covered), leaf.root)) return this.#stop('tree', wrong, 'it names another tree of that size than the log has')
-    const derived = await (await this.#near(leaf.size)).derive(leaf.size, this.#signal)
+    const derived = await (await this.#rows.near(leaf.size)).derive(leaf.size, this.#signal)
     return bytesEqual(derived.change.to.root, leaf.mapRoot) ? derived : this.#stop('root', wrong, `the ${leaf.size} entries of the log lead to another root`)
-  }
-
-  // From where the version of `size` entries is derived at once: what is written, and what was taken since, unless that is far away.
-  async #near(size: number): Promise<Ahead> {
-    const { store, held } = this.#ports
-    const ahead = await this.#load()
-    if (ahead.version.size <= size && size - ahead.written.size <= MAP_LIMITS.stepEntries) return ahead
-    held.show(null)
-    await this.#writeRows(ahead)
-    this.#ahead = null
-    if (ahead.version.size > size) await store.map.clear()
-    const from = ahead.version.size > size ? await held.load() : ahead.version
-    const written = await deriveInSteps(store, held.tree, from, size, this.#signal)
-    return (this.#ahead = new Ahead(store, held.tree, written))
-  }
-
-  async #writeRows({ written, version, derived: { change, upper } }: Ahead): Promise<void> {
-    if (version === written) return
-    const { store, held } = this.#ports
-    this.#ahead = null
-    await store.map.change(change)
-    held.tree.apply(upper)
-    this.#ahead = new Ahead(store, held.tree, version)
   }
 
   // A leaf that was signed and is not what the log leads to. What shows it to a stranger is kept, or at least what was seen.
   async #stop(fault: MapFault, wrong: WrongLeaf, words: string): Promise<never> {
-    const { folder } = this.#ports
+    const { store, folder, logKeys } = this.#ports
     const { head, bytes, signed } = wrong
     const said = `leaf ${head.size} of the log of the map was signed and is wrong: ${words}`
-    const evidence = await this.#evidenceOf(fault, wrong).catch((error: unknown) => {
-      if (error instanceof DirectoryError || error instanceof NotServedError) return null
-      throw error
-    })
+    const evidence = await accuseLeaf(fault, wrong, { store, keys: this.#keys, logKeys: logKeys() })
     const parts = [alarmPart('checkpoint', signed.note), alarmPart('leaf', bytes), alarmPart('index', String(head.size))]
     const file = evidence === null ? folder.keepAlarm(said, parts) : folder.keepEvidence(`wrong-map-${fault}-${head.size}`, evidence)
     return this.#halt(`${said}; what shows it is in ${file ?? 'the log lines alone'}`, { leaf: new TextDecoder().decode(bytes), note: signed.note })
-  }
-
-  async #evidenceOf(fault: MapFault, { head, bytes, signed, tiles }: WrongLeaf): Promise<Evidence> {
-    const { store, logKeys } = this.#ports
-    const prove = async (index: number, entry: Uint8Array): Promise<WrongMap['leaves'][number]> => ({ index, entry, proof: await proveInclusion(tiles, signed.checkpoint, index, leafHash(entry)) })
-    const [before] = fault === 'order' ? await store.map.leaves(head.size - 1, head.size) : []
-    const leaves = [...(before === undefined ? [] : [await prove(head.size - 1, before)]), await prove(head.size, bytes)]
-    const publication = fault === 'tree' || fault === 'root' ? await store.publication() : null
-    if (publication === null) return wrongMap(fault, leaves, null, [signed.note], this.#keys)
-    const { size } = decodeMapLeaf(bytes)
-    const own = tilesOf(store)
-    const tree = { root: await readRoot(own, size, publication.size), proof: await readProof(own, consistencyPlan(size, publication.size), publication.size) }
-    return wrongMap(fault, leaves, tree, [signed.note, publication.note], [...this.#keys, ...logKeys()])
   }
 
   // Two checkpoints, both signed by the map's key, and two trees.
@@ -471,18 +380,10 @@ export class MapFollowing {
     return this.#halt(`${words}; what shows it is in ${file ?? 'the log lines alone'}`, { note: signed.note })
   }
 
-  async #findFork({ checkpoint, note }: Signed, larger: Pick<TileReader, 'tile'>): Promise<Evidence | null> {
+  async #findFork(signed: Signed, larger: Pick<TileReader, 'tile'>): Promise<Evidence | null> {
     const { store, cosigner } = this.#ports
-    const kept = [(await store.map.publication())?.note, cosigner?.last(checkpoint.origin)?.note].filter((known) => known !== undefined)
-    for (const known of kept) {
-      try {
-        const evidence = await findFork(larger, known, note, this.#keys)
-        if (evidence !== null) return evidence
-      } catch (error) {
-        if (!(error instanceof DirectoryError || error instanceof NotServedError)) throw error
-      }
-    }
-    return null
+    const known = [(await store.map.publication())?.note, cosigner?.last(signed.checkpoint.origin)?.note].filter((note) => note !== undefined)
+    return findMapFork(known, signed, larger, this.#keys)
   }
 
   #halt(words: string, fields: Record<string, unknown> = {}): never {
@@ -492,38 +393,8 @@ export class MapFollowing {
   }
 }
 
-/** A leaf of a signed tree, after those of `head`. */
-interface WrongLeaf {
-  readonly head: MapHead
-  readonly bytes: Uint8Array
-  readonly signed: Signed
-  /** Of the signed tree. */
-  readonly tiles: Pick<TileReader, 'tile'>
-}
-
 // What is wrong with a statement says nothing.
 function orNull(error: unknown): null {
   if (error instanceof DirectoryError) return null
   throw error
-}
-
-async function readLeaves(reader: TileReader, start: number, end: number): Promise<Uint8Array[]> {
-  const leaves: Uint8Array[] = []
-  for (let bundle = Math.floor(start / TILE_WIDTH); bundle * TILE_WIDTH < end; bundle++) {
-    const width = Math.min(TILE_WIDTH, end - bundle * TILE_WIDTH)
-    const bytes = decodeBundle(await reader.bundle(bundle, width), width)
-    leaves.push(...bytes.slice(Math.max(0, start - bundle * TILE_WIDTH)))
-  }
-  return leaves
-}
-
-// The tiles of the map's log as they would be.
-function grownTiles({ map }: Store, { tiles }: Growth): Pick<TileReader, 'tile'> {
-  return {
-    async tile({ level, index, width }) {
-      const [stored = new Uint8Array()] = await map.tiles([{ level, index, width }])
-      const gained = tiles.find((tile) => tile.level === level && tile.index === index)
-      return (gained === undefined ? stored : concatBytes(stored.subarray(0, gained.offset * HASH_BYTES), gained.hashes)).subarray(0, width * HASH_BYTES)
-    },
-  }
 }
