@@ -22,70 +22,70 @@ export interface StoredEntry {
 
 /** Writes a line of the export by `seq`: `{did, cid, seq, createdAt, operation, type}`. */
 export function writeSequenced(out: ByteWriter, { index, digest, entry }: StoredEntry): void {
-  writeParts(entry, (parts) => {
-    out.ascii('{"did":')
-    writeJsonText(out, parts.cbor, parts.did)
-    out.ascii(',"cid":"')
-    writeCid(out, digest)
-    out.ascii(`","seq":${index + 1},"createdAt":`)
-    writeJsonText(out, parts.cbor, parts.createdAt)
-    out.ascii(',"operation":')
-    writeOperationOf(out, parts)
-    out.ascii(',"type":"sequenced_op"}')
-  })
+  const parts = partsOf(entry)
+  out.ascii('{"did":')
+  writeJsonText(out, parts.cbor, parts.did)
+  out.ascii(',"cid":"')
+  writeCid(out, digest)
+  out.ascii('","seq":')
+  out.ascii(String(index + 1))
+  out.ascii(',"createdAt":')
+  writeJsonText(out, parts.cbor, parts.createdAt)
+  out.ascii(',"operation":')
+  writeOperationOf(out, parts)
+  out.ascii(',"type":"sequenced_op"}')
 }
 
 /** Writes a message of the stream: `{seq, type, did, operation, cid, createdAt}`. */
 export function writeStreamed(out: ByteWriter, { index, digest, entry }: StoredEntry): void {
-  writeParts(entry, (parts) => {
-    out.ascii(`{"seq":${index + 1},"type":"sequenced_op","did":`)
-    writeJsonText(out, parts.cbor, parts.did)
-    out.ascii(',"operation":')
-    writeOperationOf(out, parts)
-    out.ascii(',"cid":"')
-    writeCid(out, digest)
-    out.ascii('","createdAt":')
-    writeJsonText(out, parts.cbor, parts.createdAt)
-    out.ascii('}')
-  })
+  const parts = partsOf(entry)
+  out.ascii('{"seq":')
+  out.ascii(String(index + 1))
+  out.ascii(',"type":"sequenced_op","did":')
+  writeJsonText(out, parts.cbor, parts.did)
+  out.ascii(',"operation":')
+  writeOperationOf(out, parts)
+  out.ascii(',"cid":"')
+  writeCid(out, digest)
+  out.ascii('","createdAt":')
+  writeJsonText(out, parts.cbor, parts.createdAt)
+  out.ascii('}')
 }
 
 /** Writes a line of the export by time: `{did, cid, createdAt, operation, nullified}`. */
 export function writeLegacy(out: ByteWriter, { digest, nullified, entry }: StoredEntry): void {
-  writeParts(entry, (parts) => {
-    out.ascii('{"did":')
-    writeJsonText(out, parts.cbor, parts.did)
-    out.ascii(',"cid":"')
-    writeCid(out, digest)
-    out.ascii('","createdAt":')
-    writeJsonText(out, parts.cbor, parts.createdAt)
-    out.ascii(',"operation":')
-    writeOperationOf(out, parts)
-    out.ascii(`,"nullified":${nullified}}`)
-  })
+  const parts = partsOf(entry)
+  out.ascii('{"did":')
+  writeJsonText(out, parts.cbor, parts.did)
+  out.ascii(',"cid":"')
+  writeCid(out, digest)
+  out.ascii('","createdAt":')
+  writeJsonText(out, parts.cbor, parts.createdAt)
+  out.ascii(',"operation":')
+  writeOperationOf(out, parts)
+  out.ascii(nullified ? ',"nullified":true}' : ',"nullified":false}')
 }
 
 /** Writes an element of an audit log: `{did, operation, cid, nullified, createdAt}`. `cid` is in base32. */
 export function writeAudited(out: ByteWriter, { cid, nullified, entry }: Pick<StoredEntry, 'nullified' | 'entry'> & { readonly cid: string }): void {
-  writeParts(entry, (parts) => {
-    out.ascii('{"did":')
-    writeJsonText(out, parts.cbor, parts.did)
-    out.ascii(',"operation":')
-    writeOperationOf(out, parts)
-    out.ascii(`,"cid":"${cid}","nullified":${nullified},"createdAt":`)
-    writeJsonText(out, parts.cbor, parts.createdAt)
-    out.ascii('}')
-  })
+  const parts = partsOf(entry)
+  out.ascii('{"did":')
+  writeJsonText(out, parts.cbor, parts.did)
+  out.ascii(',"operation":')
+  writeOperationOf(out, parts)
+  out.ascii(`,"cid":"${cid}","nullified":${nullified},"createdAt":`)
+  writeJsonText(out, parts.cbor, parts.createdAt)
+  out.ascii('}')
 }
 
 /** Writes the operation in an entry, signature included. */
 export function writeOperation(out: ByteWriter, entry: Uint8Array): void {
-  writeParts(entry, (parts) => writeOperationOf(out, parts))
+  writeOperationOf(out, partsOf(entry))
 }
 
 /** The operation's DAG-CBOR, as a view of the entry's: what its CID is the hash of. Throws MALFORMED_ENTRY. */
 export function operationBytes(entry: Uint8Array): Uint8Array {
-  return entry.subarray(readable(() => partsOf(entry).operation))
+  return entry.subarray(partsOf(entry).operation)
 }
 
 /** An entry's DAG-CBOR, and where that of its values begins. */
@@ -96,13 +96,13 @@ interface Parts {
   readonly operation: number
 }
 
-function writeParts(entry: Uint8Array, write: (parts: Parts) => void): void {
-  readable(() => write(partsOf(entry)))
-}
-
 // In the order of DAG-CBOR: did, source where there is one, createdAt, operation; which key it is that stands there is
 // not asked again.
 function partsOf(entry: Uint8Array): Parts {
+  return readable(() => readParts(entry))
+}
+
+function readParts(entry: Uint8Array): Parts {
   const cbor = new DataView(entry.buffer, entry.byteOffset, entry.length)
   const sourced = entry[0] === 0xa4
   if (!sourced && entry[0] !== 0xa3) throw new DirectoryError('MALFORMED_ENTRY', 'not a map of an entry')
@@ -114,5 +114,5 @@ function partsOf(entry: Uint8Array): Parts {
 
 // The operation is the last of an entry's values.
 function writeOperationOf(out: ByteWriter, { cbor, operation }: Parts): void {
-  if (writeJson(out, cbor, operation, 1) !== cbor.byteLength) throw new DirectoryError('MALFORMED_ENTRY', 'trailing bytes')
+  if (readable(() => writeJson(out, cbor, operation, 1)) !== cbor.byteLength) throw new DirectoryError('MALFORMED_ENTRY', 'trailing bytes')
 }

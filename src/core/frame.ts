@@ -50,6 +50,13 @@ export const MAX_FRAME_BYTES = 1_048_576
 /** The bytes of a frame. */
 export function encodeFrame(frame: Frame): Uint8Array {
   const out = new ByteWriter(frame.type === 'entries' ? frame.entries.reduce((sum, { length }) => sum + length + MOST_HEAD_BYTES, 128) : 4096)
+  writeFrame(out, frame)
+  return out.written()
+}
+
+/** Writes the bytes of a frame. */
+export function writeFrame(out: ByteWriter, frame: Frame): void {
+  const begun = out.length
   switch (frame.type) {
     case 'entries':
       assert(frame.entries.length >= 1 && frame.entries.length <= TILE_WIDTH, 'a frame has 1 to 256 entries')
@@ -79,8 +86,7 @@ export function encodeFrame(frame: Frame): Uint8Array {
       writeList(out, frame.proof)
       break
   }
-  assert(out.length <= MAX_FRAME_BYTES, 'a frame is not longer than it may be')
-  return out.written()
+  assert(out.length - begun <= MAX_FRAME_BYTES, 'a frame is not longer than it may be')
 }
 
 /** The frame in bytes, entries as views of them: `encodeFrame(decodeFrame(bytes))` equals `bytes`. Throws MALFORMED_FRAME for every other input. */

@@ -102,6 +102,8 @@ const MORE_ENTRIES = 1_000
 export async function exportAfter(pool: Pool, after: number | null, to: number, count: number): Promise<StoredEntry[]> {
   const later = `${ACCEPTED} and index < ${integer(to)}${after === null ? '' : ` and created_at > ${integer(after)}`}`
   const found: (StoredEntry & Position)[] = []
+  const slabs = new Slabs()
+  const kept = (stored: StoredEntry): StoredEntry => ({ ...stored, digest: slabs.copy(stored.digest), entry: slabs.copy(stored.entry) })
   await copyOut(pool, `select created_at, ${EXPORTED} ${later} order by created_at limit ${integer(count + 1)}`, (row) => {
     const createdAt = row.integer()
     found.push({ createdAt, ...kept(storedEntry(row)) })
@@ -152,10 +154,6 @@ const EXPORTED = 'index, cid, nullified, entry'
 
 function storedEntry(row: CopiedRow): StoredEntry {
   return { index: row.integer(), digest: row.bytes(), nullified: row.boolean(), entry: row.bytes() }
-}
-
-function kept(stored: StoredEntry): StoredEntry {
-  return { ...stored, digest: new Uint8Array(stored.digest), entry: new Uint8Array(stored.entry) }
 }
 
 // A copy takes no parameters.

@@ -1,9 +1,10 @@
 // Runs of entries as the messages of the streams: read once, encoded once, sent to all. spec/stream.md#cost
 
 import { ByteWriter } from '../core/encoding/transcode.ts'
+import { WriterPool } from '../core/encoding/writer-pool.ts'
 import { writeStreamed } from '../core/entry-json.ts'
 import { assert } from '../core/errors.ts'
-import { encodeFrame, type Frame } from '../core/frame.ts'
+import { writeFrame, type Frame } from '../core/frame.ts'
 import type { EntryRow, Store } from '../storage/store.ts'
 import { firstWithheld, NOTHING_WITHHELD, type Withheld } from '../storage/withheld.ts'
 import { SharedCache } from './cache.ts'
@@ -42,23 +43,28 @@ export class Blocks {
   readonly #limits: StreamLimits
   readonly #withheld: Withheld
   readonly #cache: SharedCache
+  /** Blocks are written with these, then copied: most are shorter than they may be. */
+  readonly #writers: WriterPool
+  readonly #shared: () => boolean
 
-  /** `store` does not give the bytes of what is withheld. */
-  constructor(store: BlockStore, limits: StreamLimits, withheld: Withheld = NOTHING_WITHHELD) {
+  /** `store` does not give the bytes of what is withheld. `shared` tells whether more than one subscriber is there: for one alone nothing is kept that he has had. */
+  constructor(store: BlockStore, limits: StreamLimits, withheld: Withheld = NOTHING_WITHHELD, shared = (): boolean => true) {
+    this.#shared = shared
     this.#store = store
     this.#withheld = withheld
     this.#limits = limits
     this.#cache = new SharedCache(limits.cacheBytes)
+    this.#writers = new WriterPool({ capacity: 2 * limits.blockBytes, most: 4 })
   }
 
-  /** Messages of `/export/stream` for the accepted entries from `start` on, below `size`: durable ones. */
-  exported(start: number, size: number): Promise<EntryBlock> {
-    return this.#block('export', start, size, (from, to) => this.#export(from, to))
+  /** Messages of `/export/stream` for the accepted entries from `start` on, below `size`: durable ones. `ahead`: they will be asked for again. */
+  exported(start: number, size: number, ahead = false): Promise<EntryBlock> {
+    return this.#block('export', start, size, ahead, (from, to) => this.#export(from, to))
   }
 
-  /** One message of `/log/stream` with the entries from `start` on, below `size`: durable ones. */
-  logged(start: number, size: number, provisional: boolean): Promise<EntryBlock> {
-    return this.#block(`log ${provisional}`, start, size, (from, to) => this.#log(from, to, provisional))
+  /** One message of `/log/stream` with the entries from `start` on, below `size`: durable ones. `ahead`: it will be asked for again. */
+  logged(start: number, size: number, provisional: boolean, ahead = false): Promise<EntryBlock> {
+    return this.#block(`log ${provisional}`, start, size, ahead, (from, to) => this.#log(from, to, provisional))
   }
 
   /** The entries from `start` to the end of its block, or to `size`. */
@@ -78,7 +84,7 @@ export class Blocks {
 
   // Subscribers that stand at the same entry share one block, though one of them may have been told of more entries
   // than the others. The blocks behind it that came with the same read are kept for whoever goes on.
-  async #block(form: string, start: number, size: number, make: (from: number, to: number) => Promise<readonly EntryBlock[]>): Promise<EntryBlock> {
+  async #block(form: string, start: number, size: number, ahead: boolean, make: (from: number, to: number) => Promise<readonly EntryBlock[]>): Promise<EntryBlock> {
     const read = async (): Promise<EntryBlock> => {
       const [first, ...others] = await make(start, Math.min(size, this.endOfRead(start)))
       assert(first !== undefined, 'a run of entries has a block')
@@ -90,34 +96,36 @@ export class Blocks {
       return first
     }
     const block = await this.#cache.get(`${form} ${start}`, read)
+    if (!ahead && !this.#shared()) this.#cache.forget(`${form} ${start}`)
     return block.end <= size ? block : read()
   }
 
   async #export(start: number, to: number): Promise<readonly EntryBlock[]> {
     const { blockEntries, blockBytes } = this.#limits
     const blocks: EntryBlock[] = []
-    const json = new ByteWriter(2048)
-    const out = new ByteWriter(blockBytes)
+    const out = this.#writers.take()
     let [entries, messages, payload, first] = [0, 0, 0, start]
-    const endBlock = (end: number): void => {
-      const bytes = out.written().slice()
-      blocks.push({ bytes, messages, payload, end, weight: bytes.length })
-      out.length = 0
+    // What was written beyond `length` begins the next one.
+    const endBlock = (end: number, length: number): void => {
+      blocks.push({ bytes: out.bytes.slice(0, length), messages, payload, end, weight: length })
+      out.bytes.copyWithin(0, length, out.length)
+      out.length -= length
       messages = payload = 0
       first = end
     }
     await this.#store.exportFrom(start, to, to - start, (entry) => {
-      json.length = 0
-      writeStreamed(json, entry)
-      if (entry.index >= nextMultiple(first, blockEntries) || (messages > 0 && out.length + json.length > blockBytes)) endBlock(entry.index)
-      writeMessage(out, 'text', json.written())
+      if (entry.index >= nextMultiple(first, blockEntries)) endBlock(entry.index, out.length)
+      const begun = out.length
+      const length = writeMessage(out, 'text', () => writeStreamed(out, entry))
+      if (messages > 0 && out.length > blockBytes) endBlock(entry.index, begun)
       entries++
       messages++
-      payload += json.length
+      payload += length
     })
     // Fewer where some are rejected or withheld; never where the database has lost them.
     if (entries < to - start) assert((await this.#store.entries(start, to)).length === to - start, `durable entries are missing: ${start} to ${to}`)
-    endBlock(to)
+    endBlock(to, out.length)
+    this.#writers.give(out)
     return blocks
   }
 
@@ -127,15 +135,17 @@ export class Blocks {
     const { blockEntries, blockBytes } = this.#limits
     const leaves = await this.#store.leaves(start, to)
     assert(leaves.length === to - start, `durable entries are missing: ${start} to ${to}`)
+    const out = this.#writers.take()
     const blocks: EntryBlock[] = []
     for (let first = start; first < to; ) {
       const most = Math.min(to, nextMultiple(first, blockEntries))
       let [end, length] = [first, 0]
       while (end < most && (length === 0 || length + (leaves[end - start]?.length ?? 0) <= blockBytes)) length += leaves[end++ - start]?.length ?? 0
-      const block = frameBlock({ type: 'entries', start: first, entries: leaves.slice(first - start, end - start), provisional })
+      const block = frameBlock({ type: 'entries', start: first, entries: leaves.slice(first - start, end - start), provisional }, out)
       blocks.push({ ...block, end, weight: block.bytes.length })
       first = end
     }
+    this.#writers.give(out)
     return blocks
   }
 }
@@ -146,12 +156,11 @@ function nextMultiple(n: number, step: number): number {
   return (Math.floor(n / step) + 1) * step
 }
 
-/** A frame of `/log/stream` as a block of one message. */
-export function frameBlock(frame: Frame): Block {
-  const payload = encodeFrame(frame)
-  const out = new ByteWriter(payload.length + 16)
-  writeMessage(out, 'binary', payload)
-  return { bytes: out.written(), messages: 1, payload: payload.length }
+/** A frame of `/log/stream` as a block of one message. `out` is what it is written with. */
+export function frameBlock(frame: Frame, out = new ByteWriter(4_096)): Block {
+  out.length = 0
+  const payload = writeMessage(out, 'binary', () => writeFrame(out, frame))
+  return { bytes: out.written().slice(), messages: 1, payload }
 }
 
 /** What a row takes beside its entry, about. */

@@ -31,6 +31,11 @@ export class SharedCache {
     return result
   }
 
+  /** Forgets what `key` stands for, unless it is being made. */
+  forget(key: string): void {
+    if (this.#weights.has(key)) this.#forget(key)
+  }
+
   async #make<T extends Weighted>(key: string, make: () => Promise<T>): Promise<T> {
     try {
       const result = await make()

@@ -44,7 +44,7 @@ export async function* followExport({ blocks, feed: { tip } }: Source, cursor: n
     const block = await blocks.exported(cursor, size)
     cursor = block.end
     const next = blocks.endOfRead(cursor)
-    if (next < size) ahead(blocks.exported(next, size))
+    if (next < size) ahead(blocks.exported(next, size, true))
     if (block.messages > 0) yield block
   }
 }
@@ -75,7 +75,7 @@ export async function* followLog({ blocks, feed }: Source, from: number, signal:
       const block = await blocks.logged(cursor, to, next === null)
       cursor = block.end
       const further = blocks.endOfRead(cursor)
-      if (further < to) ahead(blocks.logged(further, to, next === null))
+      if (further < to) ahead(blocks.logged(further, to, next === null, true))
       yield block
     } else {
       await feed.changes.past(seen, signal)

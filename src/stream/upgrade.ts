@@ -37,7 +37,6 @@ export function openStreams(ports: StreamPorts, replaced: Partial<StreamLimits> 
   const store = withholding(ports.store, withheld)
   const ended = new AbortController()
   const feed = followFeed(ports, limits.refreshSeconds * 1000, ended.signal)
-  const source: Source = { store, feed, limits, blocks: new Blocks(store, limits, withheld) }
   const server = new WebSocketServer({
     noServer: true,
     clientTracking: false,
@@ -46,6 +45,7 @@ export function openStreams(ports: StreamPorts, replaced: Partial<StreamLimits> 
     closeTimeout: limits.closeSeconds * 1000, // missing from the library's types
   } as ServerOptions)
   const subscribers = new Set<Subscriber>()
+  const source: Source = { store, feed, limits, blocks: new Blocks(store, limits, withheld, () => subscribers.size > 1) }
   const perAddress = new Map<string, number>()
   const sweep = setInterval(() => {
     for (const subscriber of subscribers) subscriber.look(performance.now())

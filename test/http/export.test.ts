@@ -1,3 +1,6 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { buffer } from 'node:stream/consumers'
 import { gunzipSync } from 'node:zlib'
 import { LIMITS } from '../../src/http/limits.ts'
 import { describe, expect, it } from 'vitest'
@@ -15,6 +18,33 @@ const sequenced = (row: EntryRow): string =>
   `{"did":"${row.did}","cid":"${row.cid}","seq":${row.index + 1},"createdAt":"${iso(row.createdAt)}","operation":${operation(row)},"type":"sequenced_op"}`
 const legacy = (row: EntryRow): string =>
   `{"did":"${row.did}","cid":"${row.cid}","createdAt":"${iso(row.createdAt)}","operation":${operation(row)},"nullified":${row.nullified}}`
+
+/** Asks for paths in one go over one connection, reads nothing until it is told to, and gives their bodies, unpacked. */
+function slowReader(url: string, paths: readonly string[], encoding: string): { read: () => Promise<string[]> } {
+  const socket = connect(Number(new URL(url).port), '127.0.0.1')
+  const head = `Host: localhost\r\nAccept-Encoding: ${encoding}\r\n`
+  socket.write(paths.map((path, i) => `GET ${path} HTTP/1.1\r\n${head}${i === paths.length - 1 ? 'Connection: close\r\n' : ''}\r\n`).join(''))
+  return { read: async () => bodiesOf(await buffer(socket)) }
+}
+
+// Answers in chunks, one after the other.
+function bodiesOf(answers: Buffer): string[] {
+  const bodies: string[] = []
+  for (let at = 0; at < answers.length; ) {
+    const body = answers.indexOf('\r\n\r\n', at) + 4
+    const packed = answers.toString('latin1', at, body).includes('Content-Encoding: gzip')
+    const chunks: Buffer[] = []
+    for (at = body; ; ) {
+      const chunk = answers.indexOf('\r\n', at) + 2
+      const length = parseInt(answers.toString('latin1', at, chunk), 16)
+      at = chunk + length + 2
+      if (length === 0) break
+      chunks.push(answers.subarray(chunk, chunk + length))
+    }
+    bodies.push((packed ? gunzipSync(Buffer.concat(chunks)) : Buffer.concat(chunks)).toString())
+  }
+  return bodies
+}
 
 /** Five identities at each of four times, and one whose first update was undone. */
 async function openLedger(): Promise<{ counter: TestCounter; rows: EntryRow[]; byTime: EntryRow[] }> {
@@ -161,22 +191,61 @@ describe('GET /export', () => {
     expect((await ledger.ask('/export?after=0', { method: 'HEAD' })).body).toHaveLength(0)
   })
 
-  it('is told of a store that fails before the first piece, and cut off where it fails later', async () => {
+  it('sends each of many slow readers the page that he asked for, whatever others read meanwhile', async () => {
+    await using ledger = await openCounter()
+    for (let i = 0; i < 4; i++) {
+      await ledger.fill(1_000)
+      ledger.clock.ms += 1_000
+    }
+    const rows = await ledger.store.entries(0, 4_000)
+    const lines = rows.map(sequenced)
+    const byTime = rows.toSorted((a, b) => a.createdAt - b.createdAt || (a.cid < b.cid ? -1 : 1)).map(legacy)
+    // Pages that overlap, so that every one of them is another.
+    const bySeq = Array.from({ length: 24 }, (_, i) => ({ path: `/export?after=${i * 125}&count=1000`, text: lines.slice(i * 125, i * 125 + 1_000).join('\n') }))
+    const pages = [...bySeq, ...Array.from({ length: 4 }, (_, i) => ({ path: `/export?after=${iso(COUNTER_START_MS + i * 1_000 - 1)}`, text: byTime.slice(i * 1_000, (i + 1) * 1_000).join('\n') }))]
+    // More for each than its connection holds on the way.
+    const slow = Array.from({ length: 4 }, (_, i) => {
+      const asked = pages.map((_, k) => pages[(k * (2 * i + 1)) % pages.length] ?? pages[0]).filter((page) => page !== undefined)
+      return { asked, reader: slowReader(ledger.url, asked.map(({ path }) => path), i === 3 ? 'gzip' : 'identity') }
+    })
+    for (let round = 0; round < 3; round++) {
+      const replies = await Promise.all(pages.map(({ path }) => ledger.ask(path)))
+      expect(replies.every(({ text }, i) => text === pages[i]?.text)).toBe(true)
+    }
+    for (const { asked, reader } of slow) {
+      const bodies = await reader.read()
+      expect(bodies).toHaveLength(asked.length)
+      expect(bodies.every((body, i) => body === asked[i]?.text)).toBe(true)
+    }
+  })
+
+  it('is told of a store that fails, before and after lines were read, and an answer that a client leaves harms no other', async () => {
     await using sound = await openCounter()
     await sound.fill(900)
-    let left = 0
+    const whole = (await sound.ask('/export?after=0')).text
+    let failing = Infinity
     const store: Store = {
       ...sound.store,
-      async exportFrom(from, to, count, use) {
-        if (left-- === 0) throw new Error('gone')
-        await sound.store.exportFrom(from, to, count, use)
-      },
+      exportFrom: (from, to, count, use) =>
+        sound.store.exportFrom(from, to, count, (entry) => {
+          if (failing-- === 0) throw new Error('gone')
+          use(entry)
+        }),
     }
     await using counter = await openCounter({ ports: { store, tip: sound.tip } })
-    expect((await counter.ask('/export?after=0')).status).toBe(500)
-    left = 1
-    await expect(counter.ask('/export?after=0')).rejects.toThrow()
-    left = 9
-    expect((await counter.ask('/export?after=0')).text.split('\n')).toHaveLength(900)
+    for (const lines of [0, 1, 700]) {
+      failing = lines
+      expect((await counter.ask('/export?after=0')).status).toBe(500)
+      failing = Infinity
+      expect((await counter.ask('/export?after=0')).text).toBe(whole)
+    }
+    for (let i = 0; i < 10; i++) {
+      const leaving = connect(Number(new URL(counter.url).port), '127.0.0.1')
+      leaving.write('GET /export?after=0 HTTP/1.1\r\nHost: localhost\r\n\r\n')
+      await once(leaving, 'readable')
+      leaving.destroy()
+      expect((await counter.ask('/export?after=0', { method: 'HEAD' })).status).toBe(200)
+      expect((await counter.ask('/export?after=0')).text).toBe(whole)
+    }
   })
 })

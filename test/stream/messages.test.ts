@@ -13,9 +13,18 @@ describe('a WebSocket message', () => {
       const expected: Buffer[] = []
       const socket = { cork() {}, uncork() {}, write: (chunk: Buffer) => expected.push(Buffer.from(chunk)) }
       new Sender(socket).send(payload, { binary: kind === 'binary', fin: true, mask: false, compress: false })
+      // Behind another message too, and in a writer that grows meanwhile.
       const out = new ByteWriter(1)
-      writeMessage(out, kind, new Uint8Array(payload))
-      expect(Buffer.compare(out.written(), Buffer.concat(expected))).toBe(0)
+      for (let i = 0; i < 2; i++) {
+        const written = writeMessage(out, kind, () => {
+          out.reserve(length)
+          out.bytes.set(payload, out.length)
+          out.length += length
+        })
+        expect(written).toBe(length)
+      }
+      const message = Buffer.concat(expected)
+      expect(Buffer.compare(out.written(), Buffer.concat([message, message]))).toBe(0)
     }
   })
 })

@@ -7,6 +7,7 @@ import { decodeBundle, encodeBundle } from '../../src/core/tlog/bundle.ts'
 import { formatNote, parseNote } from '../../src/core/tlog/note.ts'
 import type { Store } from '../../src/storage/store.ts'
 import { Tip } from '../../src/storage/tip.ts'
+import { NOTHING_WITHHELD } from '../../src/storage/withheld.ts'
 import { Blocks, type Block } from '../../src/stream/blocks.ts'
 import { followFeed } from '../../src/stream/feed.ts'
 import { STREAM_LIMITS, type StreamLimits } from '../../src/stream/limits.ts'
@@ -20,11 +21,11 @@ interface Opened extends Disposable {
   readonly signal: AbortSignal
 }
 
-function open(store: Store, tip: Tip, replaced: Partial<StreamLimits> = {}): Opened {
+function open(store: Store, tip: Tip, replaced: Partial<StreamLimits> = {}, shared = true): Opened {
   const stop = new AbortController()
   const limits = { ...STREAM_LIMITS, ...replaced }
   const feed = followFeed({ store, tip, log: () => undefined }, 20, stop.signal)
-  return { source: { store, feed, limits, blocks: new Blocks(store, limits) }, signal: stop.signal, [Symbol.dispose]: () => stop.abort() }
+  return { source: { store, feed, limits, blocks: new Blocks(store, limits, NOTHING_WITHHELD, () => shared) }, signal: stop.signal, [Symbol.dispose]: () => stop.abort() }
 }
 
 /** The payloads of a block's messages. */
@@ -85,6 +86,26 @@ describe('the export stream', () => {
     const blocks = await Promise.all(Array.from({ length: 20 }, async () => (await followExport(opened.source, 256, opened.signal).next()).value))
     expect(reads).toBe(1)
     expect(new Set(blocks.map(({ bytes }) => bytes)).size).toBe(1)
+  })
+
+  it('reads nothing twice for who is alone, and keeps nothing that he has had', async () => {
+    await using counter = await openCounter()
+    await counter.fill(3_000)
+    let reads = 0
+    const store: Store = { ...counter.store, exportFrom: (...range) => (reads++, counter.store.exportFrom(...range)) }
+    for (const [shared, expected] of [[false, [3, 6]], [true, [3, 3]]] as const) {
+      using opened = open(store, counter.tip, {}, shared)
+      reads = 0
+      for (const sofar of expected) {
+        const got: number[] = []
+        for await (const block of followExport(opened.source, 0, opened.signal)) {
+          got.push(...seqs(block))
+          if (got.length === 3_000) break
+        }
+        expect(got).toEqual(Array.from({ length: 3_000 }, (_, i) => i + 1))
+        expect(reads).toBe(sofar)
+      }
+    }
   })
 
   it('leaves no listener behind on its signal, however often it waits', async () => {

@@ -21,18 +21,16 @@ export function cidOf(bytes: Uint8Array): string {
 
 /** The CID, in base32, of a 32-byte SHA-256. */
 export function formatCid(digest: Uint8Array): string {
-  const letters = lettersOf(digest).map((four) => String.fromCharCode(four >>> 24, (four >> 16) & 0xff, (four >> 8) & 0xff, four & 0xff))
-  return PREFIX_TEXT + letters.join('')
+  writeLetters(LETTERS, 0, digest)
+  return PREFIX_TEXT + String.fromCharCode(...LETTER_BYTES)
 }
 
 /** Writes the CID, in base32, of a 32-byte SHA-256. */
 export function writeCid(out: ByteWriter, digest: Uint8Array): void {
   out.reserve(BASE32_LENGTH)
   out.ascii(PREFIX_TEXT)
-  for (const four of lettersOf(digest)) {
-    out.view.setInt32(out.length, four)
-    out.length += 4
-  }
+  writeLetters(out.view, out.length, digest)
+  out.length += LETTER_BYTES.length
 }
 
 /** The 32-byte SHA-256 in a CID in base32 lower case. Throws MALFORMED_CID for any other text. */
@@ -62,19 +60,21 @@ export function normalizeCid(text: string): string {
   return formatCid(base58Digest(text))
 }
 
-// The letters behind the prefix, four in a number: two bits of 0, the digest, and two bits of 0. Many are written for
-// each answer, hence twenty bits at once.
-function lettersOf(digest: Uint8Array): number[] {
+const LETTER_BYTES = new Uint8Array(BASE32_LENGTH - PREFIX_TEXT.length)
+const LETTERS = new DataView(LETTER_BYTES.buffer)
+
+// The letters behind the prefix: two bits of 0, the digest, and two bits of 0. Many are written for each answer, hence
+// twenty bits at once.
+function writeLetters(to: DataView, at: number, digest: Uint8Array): void {
   assert(digest.length === DIGEST_BYTES, 'a SHA-256 has 32 bytes')
-  const letters: number[] = []
+  const byte = (i: number): number => digest[i] ?? 0
   let held = 0
-  for (let i = 0; i < 30; i += 5) {
-    const [a = 0, b = 0, c = 0, d = 0, e = 0] = [digest[i], digest[i + 1], digest[i + 2], digest[i + 3], digest[i + 4]]
-    letters.push(fourLetters((held << 18) | (a << 10) | (b << 2) | (c >> 6)), fourLetters(((c & 0x3f) << 14) | (d << 6) | (e >> 2)))
-    held = e & 3
+  for (let i = 0; i < 30; i += 5, at += 8) {
+    to.setInt32(at, fourLetters((held << 18) | (byte(i) << 10) | (byte(i + 1) << 2) | (byte(i + 2) >> 6)))
+    to.setInt32(at + 4, fourLetters(((byte(i + 2) & 0x3f) << 14) | (byte(i + 3) << 6) | (byte(i + 4) >> 2)))
+    held = byte(i + 4) & 3
   }
-  letters.push(fourLetters((held << 18) | ((digest[30] ?? 0) << 10) | ((digest[31] ?? 0) << 2)))
-  return letters
+  to.setInt32(at, fourLetters((held << 18) | (byte(30) << 10) | (byte(31) << 2)))
 }
 
 function fourLetters(bits: number): number {

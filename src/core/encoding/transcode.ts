@@ -81,6 +81,8 @@ export function endOfText(cbor: DataView, at: number): number {
 
 const TEXT = 3
 const SHORTEST_TEXT = 0x60
+/** The head of a text whose length is in the next byte. */
+const TEXT_OF_BYTE = 0x78
 const ARRAY = 4
 const MAP = 5
 const NULL = 0xf6
@@ -165,27 +167,31 @@ function writeMember(out: ByteWriter, cbor: DataView, key: number, depth: number
 
 function writeText(out: ByteWriter, cbor: DataView, text: number): number {
   const head = byteAt(cbor, text)
-  // Most texts are shorter than 24 bytes.
+  // Most texts are shorter than 24 bytes, and nearly all others than 256.
   const short = head >= SHORTEST_TEXT && head < SHORTEST_TEXT + 24
-  const start = short ? text + 1 : startOfText(cbor, text)
-  const end = short ? start + head - SHORTEST_TEXT : endOfText(cbor, text)
+  const start = short ? text + 1 : head === TEXT_OF_BYTE ? text + 2 : startOfText(cbor, text)
+  const end = short ? start + head - SHORTEST_TEXT : head === TEXT_OF_BYTE ? start + byteAt(cbor, text + 1) : endOfText(cbor, text)
   if (end > cbor.byteLength) throw malformed('truncated')
   const { view, length } = out
-  const last = end - 4
+  const shift = length + 1 - start
   let at = start
-  // Four bytes at once, the last four perhaps in part once more.
-  while (at <= last) {
+  // Eight bytes at once, then four, the last four perhaps in part once more.
+  for (; at + 8 <= end; at += 8) {
+    const [four, next] = [cbor.getInt32(at), cbor.getInt32(at + 4)]
+    if (!standForThemselves(four) || !standForThemselves(next)) break
+    view.setInt32(at + shift, four)
+    view.setInt32(at + 4 + shift, next)
+  }
+  const last = end - 4
+  for (at = Math.min(at, last); at >= start; at = Math.min(at + 4, last)) {
     const four = cbor.getInt32(at)
     if (!standForThemselves(four)) break
-    view.setInt32(length + 1 + at - start, four)
-    if (at === last) {
-      const written = length + 1 + end - start
-      view.setUint8(length, QUOTE)
-      view.setUint8(written, QUOTE)
-      out.length = written + 1
-      return end
-    }
-    at = Math.min(at + 4, last)
+    view.setInt32(at + shift, four)
+    if (at < last) continue
+    view.setUint8(length, QUOTE)
+    view.setUint8(end + shift, QUOTE)
+    out.length = end + shift + 1
+    return end
   }
   writeEscaped(out, cbor, start, end)
   return end
