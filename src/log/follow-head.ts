@@ -37,12 +37,15 @@ export interface FollowPorts {
 export async function followHead(ports: FollowPorts, signal: AbortSignal): Promise<void> {
   let wake: () => void = () => undefined
   let moved = true
-  const notice = (): void => {
+  // What this process wrote itself has moved its tip already.
+  const notice = (own = false): void => {
+    if (own) return
     moved = true
     wake()
   }
+  const end = (): void => notice()
   await using _watching = ports.store.watch(notice, WRITER_LIMITS.headPollMs)
-  signal.addEventListener('abort', notice)
+  signal.addEventListener('abort', end)
   try {
     while (!signal.aborted) {
       if (!moved) await new Promise<void>((resolve) => (wake = resolve))
@@ -56,7 +59,7 @@ export async function followHead(ports: FollowPorts, signal: AbortSignal): Promi
       }
     }
   } finally {
-    signal.removeEventListener('abort', notice)
+    signal.removeEventListener('abort', end)
   }
 }
 

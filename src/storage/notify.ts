@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
 import { Client, DatabaseError } from 'pg'
 import { DATABASE_LIMITS, clientConfig, type Connection, type DatabaseOptions } from './database.ts'
+import type { OnMove } from './store.ts'
 
 /** A channel belongs to one database, which holds one log. */
 const CHANNEL = 'stele_moved'
@@ -17,12 +18,12 @@ export const NOTIFY = sql<string>`${sql.raw(NOTIFY_SQL)}`.as('told')
 /** The database does not take listeners: a hot standby, or something between us that only looks like PostgreSQL. */
 const REFUSALS: readonly (string | undefined)[] = ['25006', '0A000']
 
-/** As `Store.watch`. Each loss of the connection is told to `onIncident`, and once that this database refuses listeners. */
-export function watchLog(options: Pick<DatabaseOptions, 'connection' | 'onIncident'>, onMove: () => void, pollMs: number): AsyncDisposable {
+/** As `Store.watch`; `isOwn` tells of a session whether it is the store's. Each loss of the connection is told to `onIncident`, and once that this database refuses listeners. */
+export function watchLog(options: Pick<DatabaseOptions, 'connection' | 'onIncident'>, onMove: OnMove, pollMs: number, isOwn: (session: number) => boolean = () => false): AsyncDisposable {
   const stopping = new AbortController()
   const { signal } = stopping
-  const move = (): void => {
-    if (!signal.aborted) onMove()
+  const move = (session?: number): void => {
+    if (!signal.aborted) onMove(session !== undefined && isOwn(session))
   }
   queueMicrotask(move)
   const timer = setInterval(move, pollMs)
@@ -36,7 +37,7 @@ export function watchLog(options: Pick<DatabaseOptions, 'connection' | 'onIncide
   }
 }
 
-async function keepListening({ connection, onIncident }: Pick<DatabaseOptions, 'connection' | 'onIncident'>, move: () => void, signal: AbortSignal): Promise<void> {
+async function keepListening({ connection, onIncident }: Pick<DatabaseOptions, 'connection' | 'onIncident'>, move: (session?: number) => void, signal: AbortSignal): Promise<void> {
   const { minMs, maxMs, steadyMs, refusedMs } = DATABASE_LIMITS.listen
   let delayMs: number = minMs
   let refused = false
@@ -65,13 +66,13 @@ interface Ended {
 }
 
 // One connection from its beginning to its end; the signal ends it in whatever state it is.
-async function listen(connection: Connection, move: () => void, signal: AbortSignal): Promise<Ended> {
+async function listen(connection: Connection, move: (session?: number) => void, signal: AbortSignal): Promise<Ended> {
   const socket = new Socket()
   const client = new Client({ ...clientConfig(connection), query_timeout: DATABASE_LIMITS.connectMs, stream: () => socket })
   const { promise: lost, resolve: lose } = Promise.withResolvers<unknown>()
   client.on('error', lose)
   client.on('end', () => lose(new Error('the database ended the connection')))
-  client.on('notification', move)
+  client.on('notification', ({ processId }) => move(processId))
   const abort = (): void => lose(signal.reason)
   signal.addEventListener('abort', abort)
   let since: number | null = null

@@ -1,14 +1,14 @@
 // The store in PostgreSQL. One transaction a round holds the head's row; everything else reads. spec/log.md#storage
 
-import { sql, type Kysely } from 'kysely'
-import { DatabaseError } from 'pg'
+import { sql } from 'kysely'
+import { DatabaseError, type Pool, type PoolClient } from 'pg'
 import { EMPTY_EDGE, edgeRoot, encodeEdge } from '../core/tlog/edge.ts'
 import { DATABASE_LIMITS, openPool, overPool, type DatabaseOptions } from './database.ts'
 import { gather } from './gather.ts'
 import { mapStore } from './map-postgres.ts'
 import { checkSchema } from './migrate.ts'
 import { notaryStore } from './notary-postgres.ts'
-import { NOTIFY, watchLog } from './notify.ts'
+import { NOTIFY, NOTIFY_SQL, watchLog } from './notify.ts'
 import { entries, exportAfter, exportFrom, history, leaves, newestOf, rejected, tiles } from './reads.ts'
 import { checkKept, checkPublication } from './rules.ts'
 import {
@@ -19,12 +19,13 @@ import {
   type Head,
   type Store,
 } from './store.ts'
-import type { Tables } from './tables.ts'
-import { HEAD_COLUMNS, headOf, underHead } from './under-head.ts'
+import type { PublicationTable } from './tables.ts'
+import { HEAD_COLUMNS, headOf, underHead, type HeadRow } from './under-head.ts'
 
 /** Opens the store of a database that is migrated. Throws SchemaError where it is not; what PostgreSQL says propagates. */
 export async function openPostgres(options: DatabaseOptions): Promise<Store> {
   const pool = openPool(options)
+  const sessions = sessionsOf(pool)
   const db = overPool(pool)
   const runs = openPool({ ...options, poolSize: DATABASE_LIMITS.runsPoolSize })
   try {
@@ -47,7 +48,7 @@ export async function openPostgres(options: DatabaseOptions): Promise<Store> {
     kind: 'postgres',
     notary: notaryStore(db),
     map: mapStore(pool, db),
-    head: () => readHead(db),
+    head: () => readHead(pool),
 
     async create({ origin, guardId, vkeys, statement = null }) {
       const { numInsertedOrUpdatedRows } = await db
@@ -73,25 +74,14 @@ export async function openPostgres(options: DatabaseOptions): Promise<Store> {
     tiles: (asked) => tiles(db, asked),
 
     async publication() {
-      const row = await db.selectFrom('publication').selectAll().executeTakeFirst()
+      const [row] = (await pool.query<PublicationTable>({ name: 'publication', text: 'select size, root, note, published_at from publication' })).rows
       return row === undefined ? null : { size: row.size, root: row.root, note: row.note, publishedAt: row.published_at }
     },
 
     async publish(publication) {
       checkPublication(publication)
       const { size, root, note, publishedAt } = publication
-      const values = { size, root, note, published_at: publishedAt }
-      const written = await db
-        .insertInto('publication')
-        .values(values)
-        .onConflict((conflict) =>
-          conflict
-            .column('single')
-            .doUpdateSet(values)
-            .where(sql<boolean>`(publication.size < ${size} or (publication.size = ${size} and publication.root = ${root}))`),
-        )
-        .returning(NOTIFY)
-        .execute()
+      const { rows: written } = await pool.query({ name: 'publish', text: PUBLISH, values: [size, root, note, publishedAt] })
       if (written.length !== 1) throw new StalePublicationError(`a checkpoint newer than size ${size}, or with another root, is published`)
     },
 
@@ -116,13 +106,13 @@ export async function openPostgres(options: DatabaseOptions): Promise<Store> {
     async setSigner(from, { guardId, vkeys, statement }) {
       const written = await db.updateTable('log_head').set({ guard_id: guardId, vkeys, ...(statement === undefined ? {} : { key_statement: statement }) }).where('guard_id', '=', from).returning(NOTIFY).execute()
       if (written.length === 1) return
-      const head = await readHead(db)
+      const head = await readHead(pool)
       if (head === null) throw new NoLogError('no log has been created')
       throw new StaleSignerError(`the log's guard is ${head.guardId}`)
     },
 
     watch(onMove, pollMs) {
-      const watching = watchLog(options, onMove, pollMs)
+      const watching = watchLog(options, onMove, pollMs, (session) => sessions.has(session))
       watches.add(watching)
       return {
         async [Symbol.asyncDispose]() {
@@ -145,8 +135,22 @@ export async function openPostgres(options: DatabaseOptions): Promise<Store> {
   }
 }
 
-async function readHead(db: Kysely<Tables>): Promise<Head | null> {
-  const row = await db.selectFrom('log_head').select(HEAD_COLUMNS).executeTakeFirst()
+// The database's numbers of a pool's sessions: what it moves, it is told of under these. Missing in the library's types.
+function sessionsOf(pool: Pool): ReadonlySet<number> {
+  const sessions = new Set<number>()
+  const numberOf = (client: PoolClient & { readonly processID?: number }): number => client.processID ?? 0
+  pool.on('connect', (client) => sessions.add(numberOf(client)))
+  pool.on('remove', (client) => sessions.delete(numberOf(client)))
+  return sessions
+}
+
+const PUBLISH = `insert into publication (size, root, note, published_at) values ($1, $2, $3, $4)
+  on conflict (single) do update set size = $1, root = $2, note = $3, published_at = $4
+    where publication.size < $1 or (publication.size = $1 and publication.root = $2)
+  returning ${NOTIFY_SQL}`
+
+async function readHead(pool: Pool): Promise<Head | null> {
+  const [row] = (await pool.query<HeadRow>({ name: 'head', text: `select ${HEAD_COLUMNS.join(', ')} from log_head` })).rows
   return row === undefined ? null : headOf(row)
 }
 

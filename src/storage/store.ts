@@ -87,6 +87,9 @@ export interface SignedLog extends Pick<Store, 'create' | 'tiles' | 'publication
   head(): Promise<Omit<Head, 'clock'> | null>
 }
 
+/** Told of a commit. `own`: it was this store's, whose caller knows what he wrote; not given where that is not known. */
+export type OnMove = (own?: boolean) => void
+
 /** What the directory, its counter and its tools need of a database. Every method may throw an incident; none throws a verdict. */
 export interface Store extends AsyncDisposable {
   /** Which implementation, for logs: `memory`, `postgres`. */
@@ -158,9 +161,9 @@ export interface Store extends AsyncDisposable {
   /**
    * Calls `onMove` after every commit of a round or publication by any process, soon after it and perhaps more than
    * once, and at least every `pollMs` milliseconds; also once at the beginning and after every loss of the
-   * connection. It carries nothing: whoever is called reads what he needs. Until the result is disposed.
+   * connection. Whoever is called reads what he needs. Until the result is disposed.
    */
-  watch(onMove: () => void, pollMs: number): AsyncDisposable
+  watch(onMove: OnMove, pollMs: number): AsyncDisposable
 
   /**
    * Runs `work` in one transaction that first takes the head's row for update, and commits. What `work` throws

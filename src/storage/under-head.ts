@@ -8,7 +8,8 @@ import { history } from './reads.ts'
 import { NoLogError, UnknownOutcomeError, type Head, type LockedHead } from './store.ts'
 import type { LogHeadTable } from './tables.ts'
 
-type HeadRow = Omit<LogHeadTable, 'single' | 'key_statement'>
+/** A row of `log_head`, as heads are made of it. */
+export type HeadRow = Omit<LogHeadTable, 'single' | 'key_statement'>
 
 /** The columns of `log_head` that a head is made of. */
 export const HEAD_COLUMNS = ['origin', 'guard_id', 'vkeys', 'size', 'root', 'edge', 'last_native'] as const satisfies (keyof HeadRow)[]
