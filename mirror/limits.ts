@@ -5,6 +5,8 @@ export const MIRROR_LIMITS = {
   batchEntries: 4_096,
   /** Bytes of entries, or of a notary's lines, after which a transaction takes no more. */
   batchBytes: 16_777_216,
+  /** Operations of the identities that were changed last, which have not to be read again when they change once more. */
+  recentOperations: 1_024,
   /** Bundles that are asked for before they are needed. */
   bundlesAhead: 24,
   /** Entries that no checkpoint covers yet; with more the stream is left, and the log is read from its bundles. */

@@ -3,6 +3,7 @@
 
 import { DirectoryError } from '../src/core/errors.ts'
 import type { SignatureAnswer, SignatureQuestion } from '../src/core/plc/signature.ts'
+import { RecentChains } from '../src/core/recent-chains.ts'
 import { chainsFromRows, planQuestions, planReplay, replay, type EntryRow, type IndexedChain, type ReplayPlan } from '../src/core/replay.ts'
 import type { Checkpoint } from '../src/core/tlog/checkpoint.ts'
 import { StaleHeadError, type Head, type Store } from '../src/storage/store.ts'
@@ -36,6 +37,7 @@ interface Prepared {
 /** The store of a mirror, and where it stands. One writer at a time. */
 export class Replica {
   readonly #ports: ReplicaPorts
+  readonly #recent = new RecentChains(MIRROR_LIMITS.recentOperations)
   #head: Head
 
   constructor(ports: ReplicaPorts, head: Head) {
@@ -52,6 +54,7 @@ export class Replica {
   async refresh(): Promise<Head> {
     const head = await this.#ports.store.head()
     if (head === null) throw new Error('the store holds no log any more')
+    this.#recent.forget()
     this.#head = head
     this.#ports.tip.advanceDurable(head.size)
     return head
@@ -98,7 +101,7 @@ export class Replica {
 
   // `ahead` are the runs that may be written meanwhile: their operations may be followed by those of this one.
   async #prepare(plan: ReplayPlan, ahead: readonly ReplayPlan[]): Promise<Prepared> {
-    const chains = chainsFromRows(await this.#ports.store.history(plan.dids, 0))
+    const chains = await this.#chains(plan.dids)
     const own = new Set(plan.dids)
     const before = ahead.flatMap(entriesOf).filter((entry) => own.has(entry.did))
     const questions = planQuestions([...before, ...entriesOf(plan)], chains).slice(before.length).values()
@@ -107,16 +110,24 @@ export class Replica {
     return { plan, chains, answers, moved }
   }
 
+  // The chains of identities at the head, as they are stored.
+  async #chains(dids: readonly string[]): Promise<Map<string, IndexedChain>> {
+    const known = this.#recent.at(this.#head.size, dids)
+    const rows = await this.#ports.store.history(dids.filter((did) => !known.has(did)), 0)
+    return new Map([...known, ...chainsFromRows(rows)])
+  }
+
   async #write({ plan, chains, answers, moved }: Prepared): Promise<void> {
     const { store, tip, appended, rejected } = this.#ports
     const from = this.#head
-    const known = moved.length === 0 ? chains : new Map([...chains, ...chainsFromRows(await store.history(moved, 0))])
-    const { rows, nullified, growth, state } = replay({ edge: from.edge, clock: from.clock }, plan, known, answers)
+    const known = moved.length === 0 ? chains : new Map([...chains, ...(await this.#chains(moved))])
+    const { rows, changed, nullified, growth, state } = replay({ edge: from.edge, clock: from.clock }, plan, known, answers)
     const to = { size: state.edge.size, root: growth.root, edge: state.edge, clock: state.clock }
     await store.underHead(async (locked) => {
       if (locked.head.guardId !== from.guardId) throw new StaleHeadError('the log in the database is no mirror any more')
       await locked.append({ from: { size: from.size, root: from.root }, entries: rows, nullified, tiles: growth.tiles, to })
     })
+    this.#recent.note(from.size, to.size, changed)
     this.#head = { ...from, ...to }
     appended(from.size, to.size, plan.dids, { rows, before: from.clock, after: to.clock })
     tip.advanceDurable(to.size)

@@ -154,6 +154,8 @@ export interface Replayed {
   readonly growth: Growth
   /** The new entries; one that nullified an earlier of the same run is reflected in that one's row. */
   readonly rows: readonly EntryRow[]
+  /** The identities that changed, as they stand after the run. */
+  readonly changed: ReadonlyMap<string, IndexedChain>
   /** Indices below the run of the entries that became nullified. */
   readonly nullified: readonly number[]
   /** The verdicts on the entries that broke a rule, by index. */
@@ -172,7 +174,7 @@ export function replay(
   answers: readonly (SignatureAnswer | undefined)[] = [],
 ): Replayed {
   const first = state.edge.size
-  const identities = new Map(chains)
+  const changed = new Map<string, IndexedChain>()
   const rows: EntryRow[] = []
   const nullified: number[] = []
   const verdicts = new Map<number, DirectoryError>()
@@ -183,7 +185,7 @@ export function replay(
     assert(leaf !== undefined, 'a plan has a leaf for each entry')
     const outcome = verdictOf(() => {
       if (entry instanceof DirectoryError) throw entry
-      return applyEntry(clock, identities.get(entry.did) ?? emptyIdentity(entry.did), index, entry, answers[position])
+      return applyEntry(clock, changed.get(entry.did) ?? chains.get(entry.did) ?? emptyIdentity(entry.did), index, entry, answers[position])
     })
     if (outcome.verdict !== null) {
       verdicts.set(index, outcome.verdict)
@@ -191,7 +193,7 @@ export function replay(
       continue
     }
     const { value: applied } = outcome
-    identities.set(applied.identity.chain.did, applied.identity)
+    changed.set(applied.identity.chain.did, applied.identity)
     clock = applied.clock
     rows.push({ ...describe(entry, index, leaf), signer: applied.signer, rejected: null })
     for (const earlier of applied.nullified) {
@@ -201,7 +203,7 @@ export function replay(
     }
   }
   const growth = grow(state.edge, plan.leaves)
-  return { state: { edge: growth.edge, clock }, growth, rows, nullified, verdicts }
+  return { state: { edge: growth.edge, clock }, growth, rows, changed, nullified, verdicts }
 }
 
 /** Throws ROOT_MISMATCH where a replay that has reached the checkpoint's size has another root. */

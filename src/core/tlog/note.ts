@@ -113,7 +113,7 @@ export function parseNote(text: string): Note {
   if (end < 0) throw malformed('no empty line')
   const lines = text.slice(end + 2, -1).split('\n')
   if (lines.length > MAX_NOTE_SIGNATURES) throw malformed('too many signatures')
-  const note = { text: text.slice(0, end + 1), signatures: lines.map(parseSignatureLine) }
+  const note = { text: text.slice(0, end + 1), signatures: lines.map(text.length <= REMEMBERED.noteLength ? rememberedLine : parseSignatureLine) }
   if (formatNote(note) !== text) throw malformed('not in its one form')
   return note
 }
@@ -128,6 +128,8 @@ export function formatNote(note: Note): string {
 
 /** A signature's line, without its newline. Throws MALFORMED_NOTE where it would not be read back. spec/log.md#notes */
 export function formatSignatureLine(signature: NoteSignature): string {
+  const read = linesOf.get(signature)
+  if (read !== undefined) return read
   if (!isKeyName(signature.name)) throw malformed('key name')
   const bytes = readAs('MALFORMED_NOTE', () => concatBytes(hex.decode(signature.id), signature.signature))
   if (signature.id.length !== 8 || signature.signature.length === 0) throw malformed('signature')
@@ -140,6 +142,23 @@ export function parseSignatureLine(line: string): NoteSignature {
   const bytes = readAs('MALFORMED_NOTE', () => base64.decode(encoded))
   const signature = { name, id: hex.encode(bytes.subarray(0, 4)), signature: bytes.subarray(4) }
   if (formatSignatureLine(signature) !== line) throw malformed('signature line')
+  linesOf.set(signature, line)
+  return signature
+}
+
+// Whoever passes notes on reads the same lines many times, and 2,420 bytes take long to decode: the newest lines are remembered, of
+// notes that are no longer than usual, and so is the line that a signature was read from.
+const REMEMBERED = { lines: 64, noteLength: 16_384 }
+const signaturesOf = new Map<string, NoteSignature>()
+const linesOf = new WeakMap<NoteSignature, string>()
+
+function rememberedLine(line: string): NoteSignature {
+  const known = signaturesOf.get(line)
+  if (known !== undefined) return known
+  const signature = parseSignatureLine(line)
+  const [oldest] = signaturesOf.keys()
+  if (signaturesOf.size >= REMEMBERED.lines && oldest !== undefined) signaturesOf.delete(oldest)
+  signaturesOf.set(line, signature)
   return signature
 }
 
