@@ -8,6 +8,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
+import { useNative } from '../../src/crypto/use-native.ts'
 import { TILE_WIDTH } from '../../src/core/tlog/tile.ts'
 import { layCable, type Cable } from '../support/cable.ts'
 import { exportOf, keepProcess, textOf, type Process } from '../support/kept-process.ts'
@@ -99,6 +100,9 @@ function pathsOf(size: number): string[] {
   }
   return paths
 }
+
+// The load signs beside what is measured.
+useNative()
 
 describe('a storm', () => {
   it(`kills each of four ${KILLS} times and cuts the network: nothing that was acknowledged is lost, and all serve the same bytes`, async () => {

@@ -1,6 +1,6 @@
 // `signerFromSecret` by a library that is faster where it can be: the same keys and the same signatures.
 
-import { sha256 } from '@noble/hashes/sha2.js'
+import { hash } from 'node:crypto'
 import secp256k1 from 'secp256k1'
 import { base64url } from '../../src/core/encoding/text.ts'
 import { formatDidKey, type Curve } from '../../src/core/plc/did-key.ts'
@@ -11,6 +11,6 @@ export function fastSigner(curve: Curve, secret: Uint8Array): OperationSigner {
   if (curve !== 'k256') return signerFromSecret(curve, secret)
   return {
     did: formatDidKey({ curve, bytes: secp256k1.publicKeyCreate(secret, true) }),
-    sign: (message) => base64url.encode(secp256k1.ecdsaSign(sha256(message), secret).signature),
+    sign: (message) => base64url.encode(secp256k1.ecdsaSign(hash('sha256', message, 'buffer'), secret).signature),
   }
 }
