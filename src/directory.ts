@@ -33,9 +33,6 @@ import { firstFailure, openLogLines, systemClock } from './system.ts'
 import { watch } from './watch.ts'
 import { readWithheld } from './withheld-file.ts'
 
-/** This program's version. */
-export const VERSION: string = packageJson.version
-
 /** A directory that serves. Disposing it answers what is under way, publishes what is durable, and closes everything. */
 export interface RunningDirectory extends AsyncDisposable {
   readonly url: string
@@ -76,11 +73,11 @@ export async function startDirectory(config: Config): Promise<RunningDirectory> 
   const now = (): number => systemClock.timeOfDay()
   const faults = (): readonly string[] => [...watched.faults(), ...(witnesses?.faults() ?? [])]
   const report = (): WitnessesReport | null => witnesses?.report() ?? null
-  const metrics = await watched.serve(stack, { tip, store, queue: () => pool.waiting, verifier: verifier?.name ?? 'none', version: VERSION, origin, now, witnesses: report })
+  const metrics = await watched.serve(stack, { tip, store, queue: () => pool.waiting, verifier: verifier?.name ?? 'none', version: packageJson.version, origin, now, witnesses: report })
 
   const submit = config.role === 'reader' ? refuseWrites : submitTo(pool, tip, systemClock)
   const forward = config.forwardWrites === null ? null : forwardTo(config.forwardWrites)
-  const ports = { store, withheld, tip, answers, curveOf: curveFinder(backEnds), submit, forward, origin, version: VERSION, now, faults, map, witnesses: report, log }
+  const ports = { store, withheld, tip, answers, curveOf: curveFinder(backEnds), submit, forward, origin, version: packageJson.version, now, faults, map, witnesses: report, log }
   const { rateLimitStatus, writeRate, readRate, clientIpHeader } = config
   const app = createApp(ports, { rateLimitStatus, writeRate, readRate, clientIpHeader, onRequest: watched.onRequest })
   const server = await openCounter(stack, config, { app, store, withheld, tip, clock: systemClock, log, observer: watched.streams })

@@ -27,8 +27,8 @@ describe('SECURITY.md', () => {
     expect(tests.filter((path) => !existsSync(join(ROOT, path)))).toEqual([])
   })
 
-  it('names commands that are there', () => {
-    const names = new Set(buildProgram().commands.map((command) => command.name()))
+  it('names commands that are there', async () => {
+    const names = new Set((await buildProgram()).commands.map((command) => command.name()))
     const named = [...PAGE.matchAll(/`stele ([a-z-]+)/g)].map(([, name = '']) => name)
     expect(named.length).toBeGreaterThan(5)
     expect(named.filter((name) => !names.has(name))).toEqual([])

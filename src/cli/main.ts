@@ -16,7 +16,7 @@ export async function main(args: readonly string[]): Promise<number> {
   boundHeap()
   useNative()
   let level: string = 'info'
-  const program = buildProgram()
+  const program = await buildProgram(args[0])
   program.hook('preAction', (_program, command) => {
     level = readLogLevel(flagsOf(command))
   })

@@ -1,65 +1,45 @@
 // All commands, as one program.
 
 import { Command } from 'commander'
-import { VERSION } from '../directory.ts'
-import { auditCommand } from './audit.ts'
-import { compareCommand } from './compare.ts'
-import { didCommand } from './did.ts'
-import { exportCommand } from './export.ts'
-import { followCommand } from './follow.ts'
-import { fsckCommand } from './fsck.ts'
-import { importCommand } from './import.ts'
-import { initCommand } from './init.ts'
-import { keygenCommand } from './keygen.ts'
-import { keysCommand } from './keys.ts'
-import { mapCommand } from './map.ts'
-import { migrateCommand } from './migrate.ts'
-import { mirrorCommand } from './mirror.ts'
-import { monitorCommand } from './monitor.ts'
-import { proofCommand } from './proof.ts'
-import { recoverLogCommand } from './recover-log.ts'
-import { resolveCommand } from './resolve.ts'
-import { serveCommand } from './serve.ts'
-import { signerCommand } from './signer.ts'
-import { stateProofCommand } from './state-proof.ts'
+import packageJson from '../../package.json' with { type: 'json' }
 import { escapeControls } from './terminal.ts'
-import { verifyCommand } from './verify.ts'
-import { verifyEvidenceCommand } from './verify-evidence.ts'
-import { witnessCommand } from './witness.ts'
 
-/** The program. Its `parseAsync` throws instead of exiting. */
-export function buildProgram(): Command {
+/** Every command, in the order of the help. What a command stands on is loaded with it. */
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  serve: async () => (await import('./serve.ts')).serveCommand(),
+  mirror: async () => (await import('./mirror.ts')).mirrorCommand(),
+  init: async () => (await import('./init.ts')).initCommand(),
+  migrate: async () => (await import('./migrate.ts')).migrateCommand(),
+  signer: async () => (await import('./signer.ts')).signerCommand(),
+  'recover-log': async () => (await import('./recover-log.ts')).recoverLogCommand(),
+  map: async () => (await import('./map.ts')).mapCommand(),
+  keygen: async () => (await import('./keygen.ts')).keygenCommand(),
+  did: async () => (await import('./did.ts')).didCommand(),
+  resolve: async () => (await import('./resolve.ts')).resolveCommand(),
+  import: async () => (await import('./import.ts')).importCommand(),
+  export: async () => (await import('./export.ts')).exportCommand(),
+  proof: async () => (await import('./proof.ts')).proofCommand(),
+  'state-proof': async () => (await import('./state-proof.ts')).stateProofCommand(),
+  verify: async () => (await import('./verify.ts')).verifyCommand(),
+  'verify-evidence': async () => (await import('./verify-evidence.ts')).verifyEvidenceCommand(),
+  fsck: async () => (await import('./fsck.ts')).fsckCommand(),
+  compare: async () => (await import('./compare.ts')).compareCommand(),
+  follow: async () => (await import('./follow.ts')).followCommand(),
+  monitor: async () => (await import('./monitor.ts')).monitorCommand(),
+  audit: async () => (await import('./audit.ts')).auditCommand(),
+  keys: async () => (await import('./keys.ts')).keysCommand(),
+  witness: async () => (await import('./witness.ts')).witnessCommand(),
+}
+
+/** The program, with the command of this name alone, or with all where there is none. Its `parseAsync` throws instead of exiting. */
+export async function buildProgram(name = ''): Promise<Command> {
   const program = new Command('stele')
     .description('A did:plc identity directory with a transparency log.')
-    .version(VERSION)
+    .version(packageJson.version)
     .showHelpAfterError('(--help shows what there is)')
     .addHelpText('after', '\nExample:\n  $ stele serve\n  $ stele did create --handle alice.example --pds https://pds.example\n\nExit codes: 0 done, 1 failed, 2 wrong command line, 3 done with remarks.')
-  const commands = [
-    serveCommand(),
-    mirrorCommand(),
-    initCommand(),
-    migrateCommand(),
-    signerCommand(),
-    recoverLogCommand(),
-    mapCommand(),
-    keygenCommand(),
-    didCommand(),
-    resolveCommand(),
-    importCommand(),
-    exportCommand(),
-    proofCommand(),
-    stateProofCommand(),
-    verifyCommand(),
-    verifyEvidenceCommand(),
-    fsckCommand(),
-    compareCommand(),
-    followCommand(),
-    monitorCommand(),
-    auditCommand(),
-    keysCommand(),
-    witnessCommand(),
-  ]
-  for (const command of commands) program.addCommand(command)
+  const one = Object.hasOwn(COMMANDS, name)
+  for (const [known, load] of Object.entries(COMMANDS)) if (known === name || !one) program.addCommand(await load())
   return settle(program)
 }
 

@@ -12,9 +12,9 @@ const home = newHome()
 afterAll(() => home[Symbol.dispose]())
 
 describe('the program', () => {
-  it('has help with an example for every command', () => {
+  it('has help with an example for every command', async () => {
     const commands = (command: Command): Command[] => [command, ...command.commands.flatMap(commands)]
-    const all = commands(buildProgram())
+    const all = commands(await buildProgram())
     expect(all.map((command) => command.name())).toEqual(
       ['stele', 'serve', 'mirror', 'init', 'migrate', 'signer', 'show', 'hand-over', 'take-over', 'adopt', 'add-key', 'retire-key', 'recover-log', 'map', 'rebuild', 'keygen', 'log', 'operation',
         'did', 'create', 'update', 'rotate', 'move', 'recover', 'deactivate', 'resolve', 'import', 'export', 'proof', 'state-proof', 'verify', 'verify-evidence', 'fsck', 'compare', 'follow', 'monitor', 'audit', 'keys', 'witness'],
@@ -27,9 +27,16 @@ describe('the program', () => {
     }
   })
 
-  it('has every command and option that the page for owners names', () => {
+  it('loads the one command that is asked for, by the name that it has', async () => {
+    for (const name of (await buildProgram()).commands.map((command) => command.name())) {
+      expect((await buildProgram(name)).commands.map((command) => command.name())).toEqual([name])
+    }
+    for (const none of ['', 'nothing', '--help', 'constructor']) expect((await buildProgram(none)).commands.length).toBeGreaterThan(20)
+  })
+
+  it('has every command and option that the page for owners names', async () => {
     const page = readFileSync(join(import.meta.dirname, '../../docs/identities.md'), 'utf8')
-    const did = buildProgram().commands.find((command) => command.name() === 'did')
+    const did = (await buildProgram()).commands.find((command) => command.name() === 'did')
     const named = [...page.matchAll(/\bstele did ([a-z]+)([^\n#]*)/g)]
     expect(named.length).toBeGreaterThan(10)
     for (const [line, name, args = ''] of named) {
