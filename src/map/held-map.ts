@@ -65,15 +65,16 @@ export class HeldMap {
     const { map } = this.#store
     this.#shown = null
     this.#tree = new UpperTree(nativeSha256)
-    const version = await map.version()
+    let version = await map.version()
     assert(version !== null, 'there is a map')
     this.#tree.apply(this.#tree.plan(await blockRoots(this.#store, everyBlock())))
     const { root } = this.#tree
     if (bytesEqual(version.root, UNMADE_ROOT)) {
-      await map.change({ from: version, to: { size: version.size, root }, rows: [] })
-      return this.load()
-    }
-    if (!bytesEqual(root, version.root)) {
+      // Refused where the rows changed while they were read.
+      const made = { size: version.size, root }
+      await map.change({ from: version, to: made, rows: [] })
+      version = made
+    } else if (!bytesEqual(root, version.root)) {
       const now = await map.version()
       // What a process before this one has sent may arrive while the rows are read.
       if (now === null || !bytesEqual(now.root, version.root)) return this.load()

@@ -121,9 +121,9 @@ export function valueAt(key: Uint8Array, { leaf }: TriePath): Uint8Array | null 
   return leaf !== null && bytesEqual(leaf.key, key) ? leaf.value : null
 }
 
-/** Bit `bit` of a key, 0 the highest of its first byte: 0 or 1. */
-export function bitOf(key: Uint8Array, bit: number): number {
-  return ((key[bit >> 3] ?? 0) >> (7 - (bit & 7))) & 1
+/** Bit `bit` of a key, or of packed entries, 0 the highest of the first byte: 0 or 1. */
+export function bitOf(bytes: Uint8Array, bit: number): number {
+  return ((bytes[bit >> 3] ?? 0) >> (7 - (bit & 7))) & 1
 }
 
 // The root of the packed entries in bytes [start, end), of which there is one.
@@ -151,7 +151,7 @@ function firstWithBit(packed: Uint8Array, start: number, end: number, bit: numbe
   let [low, high] = [start / MAP_ENTRY_BYTES, end / MAP_ENTRY_BYTES]
   while (low < high) {
     const at = Math.floor((low + high) / 2)
-    if ((((packed[at * MAP_ENTRY_BYTES + (bit >> 3)] ?? 0) >> (7 - (bit & 7))) & 1) === 0) low = at + 1
+    if (bitOf(packed, 8 * at * MAP_ENTRY_BYTES + bit) === 0) low = at + 1
     else high = at
   }
   return low * MAP_ENTRY_BYTES
