@@ -37,9 +37,9 @@ export function encodeEntry(entry: Entry): Uint8Array {
 
 /**
  * The entry in a leaf's bytes: `encodeEntry(decodeEntry(bytes))` equals `bytes`. Throws MALFORMED_ENTRY for every
- * other input. Whether the operation keeps the rules is not decided here.
+ * other input. Whether the operation keeps the rules is not decided here. `cid` is the operation's, where it is known.
  */
-export function decodeEntry(bytes: Uint8Array): Entry {
+export function decodeEntry(bytes: Uint8Array, cid?: string): Entry {
   if (bytes.length > MAX_ENTRY_BYTES) throw new DirectoryError('ENTRY_TOO_LARGE', String(bytes.length))
   return readable(() => {
     const fields = decodeCbor(bytes)
@@ -49,7 +49,7 @@ export function decodeEntry(bytes: Uint8Array): Entry {
     const header = readHeader(fields, 4)
     // Bytes that could be decoded are canonical: the operation's are those at the end, as above.
     const sourceBytes = header.source === null ? 0 : SOURCE_KEY.length + encodeCbor(header.source).length
-    return { ...header, operation: parseOperation(operation, bytes.subarray(OPERATION_AT + sourceBytes)) }
+    return { ...header, operation: parseOperation(operation, bytes.subarray(OPERATION_AT + sourceBytes), cid) }
   })
 }
 

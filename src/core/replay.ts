@@ -217,7 +217,7 @@ export function chainsFromRows(rows: readonly EntryRow[]): Map<string, IndexedCh
   const parts = new Map<string, { links: Link[]; indices: number[] }>()
   for (const row of rows) {
     if (row.rejected !== null) continue
-    const { operation } = decodeEntry(row.entry)
+    const { operation } = decodeEntry(row.entry, row.cid)
     assert(row.signer !== null, `entry ${row.index} has no signer`)
     const part = parts.get(row.did) ?? { links: [], indices: [] }
     part.links.push({ operation, createdAt: row.createdAt, signer: row.signer, nullified: row.nullified })

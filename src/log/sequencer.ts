@@ -33,40 +33,61 @@ export interface SequencerPorts {
 }
 
 /**
- * Runs rounds until the pool is closed and empty. Throws HeadBehindError, after refusing what waits, where the
- * database has gone back: nothing may be written then. Every other incident costs its round and no more.
+ * Runs rounds until the pool is closed and empty: while one is written, the next one is prepared. Throws HeadBehindError, after
+ * refusing what waits, where the database has gone back: nothing may be written then. Every other incident costs its round and no more.
  */
 export async function runSequencer(ports: SequencerPorts): Promise<void> {
-  const state: SequencerState = { firstReading: null }
+  const { pool } = ports
+  const state: SequencerState = { firstReading: null, last: null }
   const backoff = startBackoff(ports.clock)
-  for (;;) {
-    const taken = await ports.pool.take(WRITER_LIMITS.maxRound)
-    if (taken.length === 0) return
-    let submissions = taken
+  let behind: HeadBehindError | null = null
+
+  const failed = async (submissions: readonly Submission[], error: unknown): Promise<void> => {
+    settle(submissions, submissions.map(() => new UnavailableError('the operation could not be written; ask again')))
+    if (error instanceof HeadBehindError) {
+      behind = error
+      pool.close()
+      return
+    }
+    ports.observer.roundFailed()
+    ports.log('error', { error, operations: submissions.length }, 'a round failed')
+    await backoff.wait()
+  }
+  const write = async (submissions: readonly Submission[], prepared: Prepared): Promise<void> => {
     try {
-      const prepared = await prepare(ports, taken)
-      submissions = taken.slice(0, prepared.count)
-      ports.pool.giveBack(taken.slice(prepared.count))
       settle(submissions, await runRound(ports, state, submissions, prepared))
       backoff.reset()
     } catch (error) {
-      settle(submissions, submissions.map(() => new UnavailableError('the operation could not be written; ask again')))
-      if (error instanceof HeadBehindError) {
-        ports.pool.close()
-        const rest = await ports.pool.take(Infinity)
-        settle(rest, rest.map(() => new UnavailableError('the directory is stopping')))
-        throw error
-      }
-      ports.observer.roundFailed()
-      ports.log('error', { error, operations: submissions.length }, 'a round failed')
-      await backoff.wait()
+      await failed(submissions, error)
     }
   }
+
+  let writing = Promise.resolve()
+  for (;;) {
+    const taken = await pool.take(WRITER_LIMITS.maxRound)
+    if (taken.length === 0) break
+    let prepared: Prepared
+    try {
+      prepared = await prepare(ports, taken)
+    } catch (error) {
+      await failed(taken, error)
+      continue
+    }
+    pool.giveBack(taken.slice(prepared.count))
+    const submissions = taken.slice(0, prepared.count)
+    await writing
+    if (behind === null) writing = write(submissions, prepared)
+    else settle(submissions, submissions.map(() => new UnavailableError('the directory is stopping')))
+  }
+  await writing
+  if (behind !== null) throw behind
 }
 
 interface SequencerState {
   /** The clocks at the first round: what later ones must continue. */
   firstReading: ClockReading | null
+  /** What the last round wrote that is known to be durable. */
+  last: Append | null
 }
 
 async function runRound(
@@ -81,16 +102,20 @@ async function runRound(
   try {
     const { decisions, size, written } = await ports.store.underHead(async (locked) => {
       checkMemory(known, locked.head.size)
-      const identities = await refresh(locked, prepared)
+      const identities = await refresh(locked, prepared, state.last)
+      const answers = identities === prepared.identities ? prepared.answers : await answerRest(ports, submissions, identities, prepared.answers)
       const { head } = locked
       const now = await trustedTime(ports, state, locked)
       if (now === null) return { decisions: submissions.map(() => new UnavailableError('the clock cannot be trusted')), size: head.size, written: null }
-      const round = decideRound(head, submissions, identities, prepared.answers, now, ports.maxClockSkewMs)
+      const round = decideRound(head, submissions, identities, answers, now, ports.maxClockSkewMs)
       append = round.append
       if (append !== null) await locked.append(append)
       return { decisions: round.decisions, size: append === null ? head.size : append.to.size, written: append }
     })
-    if (written !== null) ports.appended?.(written)
+    if (written !== null) {
+      state.last = written
+      ports.appended?.(written)
+    }
     ports.tip.advanceDurable(size)
     observe(ports, decisions, ports.clock.now() - startedAt)
     return decisions
@@ -147,11 +172,31 @@ async function prepare({ store, tip, verify }: SequencerPorts, submissions: read
 
 // Under the row only what changed meanwhile is read again. The answers stay true: each depends on its operation
 // and on the one that its prev names, both of which are named by their hashes.
-async function refresh(locked: LockedHead, { size, dids, identities }: Prepared): Promise<ReadonlyMap<string, IndexedChain>> {
-  if (locked.head.size === size) return identities
-  const moved = [...new Set((await locked.history(dids, size)).map((row) => row.did))]
+async function refresh(locked: LockedHead, { size, dids, identities }: Prepared, last: Append | null): Promise<ReadonlyMap<string, IndexedChain>> {
+  const moved = await movedSince(locked, size, dids, last)
   if (moved.length === 0) return identities
   return new Map([...identities, ...chainsFromRows(await locked.history(moved, 0))])
+}
+
+// What could not be asked before, because the operation named by a `prev` was on its way into the log.
+async function answerRest(
+  { verify }: SequencerPorts,
+  submissions: readonly Submission[],
+  identities: ReadonlyMap<string, IndexedChain>,
+  answers: Prepared['answers'],
+): Promise<Prepared['answers']> {
+  const rest = planQuestions(submissions, identities).map((question, position) => (answers[position] === undefined ? question : null))
+  if (rest.every((question) => question === null)) return answers
+  const more = await verify(rest)
+  return answers.map((answer, position) => (answer === undefined ? more[position] : answer))
+}
+
+// Those of these DIDs with entries from index `size` on. What this process itself wrote meanwhile it knows.
+async function movedSince(locked: LockedHead, size: number, dids: readonly string[], last: Append | null): Promise<readonly string[]> {
+  if (locked.head.size === size) return []
+  const own = last !== null && last.from.size === size && last.to.size === locked.head.size
+  const moved = new Set((own ? last.entries : await locked.history(dids, size)).map((row) => row.did))
+  return dids.filter((did) => moved.has(did))
 }
 
 /**

@@ -4,6 +4,7 @@ import { findSigner } from '../../src/core/plc/signature.ts'
 import { WRITER_LIMITS } from '../../src/log/limits.ts'
 import { UNOBSERVED } from '../../src/log/ports.ts'
 import { SubmissionPool, UnavailableError } from '../../src/log/pool.ts'
+import { HeadBehindError } from '../../src/log/follow-head.ts'
 import { runSequencer } from '../../src/log/sequencer.ts'
 import type { Append, Store } from '../../src/storage/store.ts'
 import { Tip } from '../../src/storage/tip.ts'
@@ -75,6 +76,105 @@ describe('a round with long histories', () => {
     await expect(writer.submit('', (people[0] ?? person('nobody')).genesis)).rejects.toThrow(UnavailableError)
   })
 })
+
+describe('while a round is written', () => {
+  const [p = person('p'), q = person('q')] = people
+
+  // A sequencer whose first commit takes until it is let go, what it asks of the database from then on, and how many signatures it has checked.
+  async function start(remains: Remains, commit: () => Promise<void> = () => Promise.resolve()) {
+    const [held, letGo] = gate()
+    const [begun, begin] = gate()
+    const calls: string[] = []
+    let commits = 0
+    const store = interfereStore(remains.store, new Life(), {
+      before: (call) => void calls.push(call),
+      async commit() {
+        calls.push('commit')
+        if (++commits > 1) return
+        begin()
+        await held
+        await commit()
+      },
+    })
+    const pool = new SubmissionPool({ maxSubmissions: 10 })
+    const tip = new Tip()
+    const counts = { checked: 0 }
+    const verify: Parameters<typeof runSequencer>[0]['verify'] = async (questions) => {
+      counts.checked += questions.filter((question) => question !== null).length
+      return questions.map((question) => (question === null ? undefined : findSigner(question)))
+    }
+    const ended = runSequencer({ store, tip, pool, verify, clock: remains.clock, maxClockSkewMs: 10_000, observer: UNOBSERVED, log: () => undefined })
+    ended.catch(() => undefined)
+    const first = pool.submit(p.did, p.genesis, 0)
+    await begun
+    calls.length = 0
+    return { pool, tip, counts, calls, ended, first, letGo }
+  }
+
+  // Everything goes on that can.
+  async function settled(): Promise<void> {
+    for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve))
+  }
+
+  it('prepares the next one, and writes it when the first is durable', async () => {
+    using remains = await newLog()
+    const { pool, calls, first, letGo, ended } = await start(remains)
+    const second = pool.submit(q.did, q.genesis, 0)
+    await settled()
+    expect(calls).toEqual(['history'])
+    letGo()
+    expect([await first, await second]).toEqual([{ index: 0 }, { index: 1 }])
+    // What the first has written is known, and is not read again.
+    expect(calls).toEqual(['history', 'underHead', 'locked now', 'append', 'commit'])
+    pool.close()
+    await ended
+  })
+
+  it('prepares an operation that follows one of that round, and checks its signature as any other', async () => {
+    using remains = await newLog()
+    const { pool, counts, calls, first, letGo, ended } = await start(remains)
+    const second = pool.submit(p.did, p.update(p.genesis), 0)
+    const other = pool.submit(p.did, p.update(p.genesis, { handle: 'other' }), 0)
+    await settled()
+    expect(counts.checked).toBe(1)
+    letGo()
+    expect([await first, await second]).toEqual([{ index: 0 }, { index: 1 }])
+    await expect(other).rejects.toThrow(/does not match the most recent operation/)
+    expect(counts.checked).toBe(3)
+    expect(calls).toEqual(['history', 'underHead', 'locked history', 'locked now', 'append', 'commit'])
+    pool.close()
+    await ended
+  })
+
+  it('refuses what was prepared where that round finds that the database has gone back', async () => {
+    using remains = await newLog()
+    const { pool, tip, letGo, first, ended } = await start(remains, () => Promise.reject(new HeadBehindError('gone back')))
+    const second = pool.submit(q.did, q.genesis, 0)
+    await settled()
+    letGo()
+    await expect(first).rejects.toThrow('ask again')
+    await expect(second).rejects.toThrow('the directory is stopping')
+    await expect(ended).rejects.toThrow(HeadBehindError)
+    expect([tip.durable, (await remains.store.head())?.size]).toEqual([0, 0])
+  })
+
+  it('writes what was prepared where that round fails', async () => {
+    using remains = await newLog()
+    const { pool, letGo, first, ended } = await start(remains, () => Promise.reject(new Error('no room')))
+    const second = pool.submit(q.did, q.genesis, 0)
+    await settled()
+    letGo()
+    await expect(first).rejects.toThrow('ask again')
+    expect(await second).toEqual({ index: 0 })
+    pool.close()
+    await ended
+  })
+})
+
+function gate(): [Promise<void>, () => void] {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  return [promise, resolve]
+}
 
 describe('several processes on one database', () => {
   let remains: Remains & Disposable

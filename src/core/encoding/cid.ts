@@ -2,7 +2,7 @@
 
 import { assert, DirectoryError } from '../errors.ts'
 import { sha256 } from './sha256.ts'
-import { base58btc, bytesEqual } from './text.ts'
+import { asciiDecode, base58btc, bytesEqual } from './text.ts'
 import type { ByteWriter } from './transcode.ts'
 
 /** Version 1, codec dag-cbor (0x71), hash sha2-256 (0x12) of 32 (0x20) bytes. */
@@ -22,7 +22,9 @@ export function cidOf(bytes: Uint8Array): string {
 /** The CID, in base32, of a 32-byte SHA-256. */
 export function formatCid(digest: Uint8Array): string {
   writeLetters(LETTERS, 0, digest)
-  return PREFIX_TEXT + String.fromCharCode(...LETTER_BYTES)
+  const letters = asciiDecode(LETTER_BYTES)
+  assert(letters !== null, 'letters are ASCII')
+  return PREFIX_TEXT + letters
 }
 
 /** Writes the CID, in base32, of a 32-byte SHA-256. */

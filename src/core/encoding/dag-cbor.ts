@@ -18,9 +18,10 @@ export const MAX_DEPTH = 4
  * form, then bytewise. Throws MALFORMED_CBOR for text with a lone surrogate.
  */
 export function encodeCbor(value: CborValue): Uint8Array {
-  const writer = { bytes: new Uint8Array(encodedLength(value)), at: 0 }
+  const writer = { bytes: scratch, at: 0 }
   writeValue(writer, value)
-  return writer.bytes
+  if (writer.bytes.length <= MAX_SCRATCH_BYTES) scratch = writer.bytes
+  return writer.bytes.slice(0, writer.at)
 }
 
 /**
@@ -59,33 +60,24 @@ const MAP = 5
 const NULL = 0xf6
 
 interface Writer {
-  readonly bytes: Uint8Array
+  bytes: Uint8Array
   at: number
 }
 
-function encodedLength(value: CborValue): number {
-  if (value === null) return 1
-  if (typeof value === 'string') return textLength(value)
-  let length = 0
-  if (isCborArray(value)) {
-    for (const item of value) length += encodedLength(item)
-    return headLength(value.length) + length
-  }
-  for (const [key, item] of value) length += textLength(key) + encodedLength(item)
-  return headLength(value.size) + length
-}
+/** Where values are written, since their lengths are not known before. */
+let scratch = new Uint8Array(4_096)
+const MAX_SCRATCH_BYTES = 65_536
 
-function textLength(text: string): number {
-  const length = utf8Length(text)
-  return headLength(length) + length
-}
-
-function headLength(length: number): number {
-  return length < 24 ? 1 : length < 0x100 ? 2 : length < 0x10000 ? 3 : 5
+function reserve(writer: Writer, bytes: number): void {
+  if (writer.at + bytes <= writer.bytes.length) return
+  const grown = new Uint8Array(Math.max(2 * writer.bytes.length, writer.at + bytes))
+  grown.set(writer.bytes.subarray(0, writer.at))
+  writer.bytes = grown
 }
 
 function writeValue(writer: Writer, value: CborValue): void {
   if (value === null) {
+    reserve(writer, 1)
     writer.bytes[writer.at++] = NULL
   } else if (typeof value === 'string') {
     writeText(writer, value)
@@ -94,29 +86,57 @@ function writeValue(writer: Writer, value: CborValue): void {
     for (const item of value) writeValue(writer, item)
   } else {
     writeHead(writer, MAP, value.size)
-    for (const key of [...value.keys()].sort(compareKeys)) {
+    for (const key of keysInOrder(value)) {
       writeText(writer, key)
       writeValue(writer, value.get(key) ?? null)
     }
   }
 }
 
-function writeText(writer: Writer, text: string): void {
-  const length = utf8Length(text)
-  writeHead(writer, TEXT, length)
-  if (length > text.length) {
-    if (!text.isWellFormed()) throw malformed('lone surrogate')
-    writer.bytes.set(utf8Encode(text), writer.at)
-    writer.at += length
-  } else {
-    const { bytes, at } = writer
-    for (let i = 0; i < length; i++) bytes[at + i] = text.charCodeAt(i)
-    writer.at += length
+// A few are put in their places one by one, which takes less than to begin a sort.
+function keysInOrder(map: CborMap): readonly string[] {
+  const keys = [...map.keys()]
+  if (keys.length > FEW_KEYS) return keys.sort(compareKeys)
+  for (let i = 1; i < keys.length; i++) {
+    const key = keys[i] ?? ''
+    let at = i
+    for (let before = keys[at - 1]; before !== undefined && compareKeys(before, key) > 0; before = keys[--at - 1]) keys[at] = before
+    keys[at] = key
   }
+  return keys
+}
+
+const FEW_KEYS = 12
+
+// As ASCII, which nearly all is; where it turns out to be more, from the start.
+function writeText(writer: Writer, text: string): void {
+  const begin = writer.at
+  writeHead(writer, TEXT, text.length)
+  reserve(writer, text.length)
+  const { bytes, at } = writer
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i)
+    if (unit >= 0x80) {
+      writer.at = begin
+      return writeUnicode(writer, text)
+    }
+    bytes[at + i] = unit
+  }
+  writer.at += text.length
+}
+
+function writeUnicode(writer: Writer, text: string): void {
+  if (!text.isWellFormed()) throw malformed('lone surrogate')
+  const encoded = utf8Encode(text)
+  writeHead(writer, TEXT, encoded.length)
+  reserve(writer, encoded.length)
+  writer.bytes.set(encoded, writer.at)
+  writer.at += encoded.length
 }
 
 function writeHead(writer: Writer, major: number, length: number): void {
-  const width = headLength(length) - 1
+  const width = length < 24 ? 0 : length < 0x100 ? 1 : length < 0x10000 ? 2 : 4
+  reserve(writer, 1 + width)
   writer.bytes[writer.at++] = (major << 5) | (width === 0 ? length : width === 1 ? 24 : width === 2 ? 25 : 26)
   for (let i = width - 1; i >= 0; i--) writer.bytes[writer.at++] = Math.floor(length / 256 ** i)
 }
@@ -147,12 +167,15 @@ function readValue(reader: Reader, depth: number): CborValue {
       if (depth >= MAX_DEPTH) throw malformed('nested too deeply')
       const length = readLength(reader, MAP)
       const map = new Map<string, CborValue>()
-      let previous: string | null = null
+      let previous = { key: '', bytes: 0 }
       for (let i = 0; i < length; i++) {
+        const begin = reader.at
         const key = readText(reader)
-        if (previous !== null && compareKeys(previous, key) >= 0) throw malformed('keys out of order')
+        // With its head, which is no shorter before a longer text.
+        const bytes = reader.at - begin
+        if (bytes < previous.bytes || (bytes === previous.bytes && compareCodePoints(previous.key, key) >= 0)) throw malformed('keys out of order')
         map.set(key, readValue(reader, depth + 1))
-        previous = key
+        previous = { key, bytes }
       }
       return map
     }
@@ -165,6 +188,11 @@ function readText(reader: Reader): string {
   const length = readLength(reader, TEXT)
   const end = reader.at + length
   if (end > reader.bytes.length) throw malformed('truncated')
+  const frequent = frequentText(reader, length)
+  if (frequent !== null) {
+    reader.at = end
+    return frequent
+  }
   try {
     return utf8Decode(reader.bytes, reader.at, end)
   } catch {
@@ -172,6 +200,21 @@ function readText(reader: Reader): string {
   } finally {
     reader.at = end
   }
+}
+
+// What nearly every entry holds is found, not made: that is faster, and its maps are asked for the very same texts.
+const FREQUENT = Map.groupBy(
+  ['sig', 'did', 'prev', 'type', 'atproto', 'endpoint', 'services', 'createdAt', 'operation', 'alsoKnownAs', 'atproto_pds', 'rotationKeys', 'plc_operation', 'verificationMethods', 'AtprotoPersonalDataServer'],
+  (text) => text.length,
+)
+
+function frequentText({ bytes, at }: Reader, length: number): string | null {
+  for (const text of FREQUENT.get(length) ?? []) {
+    let same = 0
+    while (same < length && bytes[at + same] === text.charCodeAt(same)) same++
+    if (same === length) return text
+  }
+  return null
 }
 
 function readLength(reader: Reader, major: number): number {

@@ -41,7 +41,9 @@ function valueOf(json: unknown, depth: number): CborValue {
   if (typeof json !== 'object') throw new DirectoryError('MALFORMED_JSON', `a ${typeof json}`)
   if (depth >= MAX_DEPTH) throw new DirectoryError('MALFORMED_JSON', 'nested too deeply')
   if (Array.isArray(json)) return json.map((item) => valueOf(item, depth + 1))
-  return new Map(Object.entries(json).map(([key, value]) => [wellFormed(key), valueOf(value, depth + 1)]))
+  const map = new Map<string, CborValue>()
+  for (const [key, value] of Object.entries(json)) map.set(wellFormed(key), valueOf(value, depth + 1))
+  return map
 }
 
 function arrayIndex(key: string): number | null {

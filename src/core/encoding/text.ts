@@ -67,6 +67,8 @@ export function utf8Encode(text: string): Uint8Array {
  * Unicode scalar values (overlong forms, surrogates, values above U+10FFFF, truncated sequences).
  */
 export function utf8Decode(bytes: Uint8Array, start = 0, end: number = bytes.length): string {
+  const ascii = asciiDecode(bytes, start, end)
+  if (ascii !== null) return ascii
   const units: number[] = []
   let text = ''
   let at = start
@@ -97,6 +99,25 @@ export function utf8Decode(bytes: Uint8Array, start = 0, end: number = bytes.len
   return text + String.fromCharCode(...units)
 }
 
+/** The text of bytes `[start, end)`; null where one of them is no ASCII. */
+export function asciiDecode(bytes: Uint8Array, start = 0, end: number = bytes.length): string | null {
+  let text = ''
+  for (let at = start; at < end; at += RUN) {
+    const units = RUNS[Math.min(RUN, end - at)] ?? []
+    for (let i = 0; i < units.length; i++) {
+      const byte = bytes[at + i] ?? 0x80
+      if (byte >= 0x80) return null
+      units[i] = byte
+    }
+    text += String.fromCharCode(...units)
+  }
+  return text
+}
+
+// A plain array of just the right length is spread several times faster than a typed one, and need not grow.
+const RUN = 96
+const RUNS = Array.from({ length: RUN + 1 }, (_, length) => Array.from({ length }, () => 0))
+
 /** A non-negative safe integer in decimal without leading zeros. Throws MALFORMED_NUMBER otherwise. */
 export function parseDecimal(text: string): number {
   const n = Number(text)
@@ -106,7 +127,9 @@ export function parseDecimal(text: string): number {
 
 /** Whether two byte strings are equal. Not constant-time: for public data. */
 export function bytesEqual(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i])
+  if (a.length !== b.length) return false
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
+  return true
 }
 
 /** Byte strings one after the other. */

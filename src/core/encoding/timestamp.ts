@@ -2,19 +2,39 @@
 
 import { DirectoryError } from '../errors.ts'
 
-const FORM = /^(\d{4})-(\d{2})-(\d{2})T(\d{2}):(\d{2}):(\d{2})\.(\d{3})Z$/
+/** A digit where there is a 0. */
+const FORM = '0000-00-00T00:00:00.000Z'
 const DAY_MS = 86_400_000
 const FIRST_MS = -62_167_219_200_000 // 0000-01-01T00:00:00.000Z
 const LAST_MS = 253_402_300_799_999 // 9999-12-31T23:59:59.999Z
 
 /** Milliseconds since 1970-01-01T00:00:00Z of a 24-character timestamp. Throws MALFORMED_TIMESTAMP for any other form or a date that does not exist. */
 export function parseTimestamp(text: string): number {
-  const parts = FORM.exec(text)
-  if (parts === null) throw new DirectoryError('MALFORMED_TIMESTAMP', text.slice(0, 40))
-  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0, milli = 0] = parts.slice(1).map(Number)
-  const ms = daysFromCivil(year, month, day) * DAY_MS + ((hour * 60 + minute) * 60 + second) * 1000 + milli
-  if (formatTimestamp(ms) !== text) throw new DirectoryError('MALFORMED_TIMESTAMP', text)
+  const ms = text.length === FORM.length ? millisecondsOf(text) : null
+  if (ms === null) throw new DirectoryError('MALFORMED_TIMESTAMP', text.slice(0, 40))
   return ms
+}
+
+// null for another form, and for a date or a time that does not exist.
+function millisecondsOf(text: string): number | null {
+  for (let i = 0; i < FORM.length; i++) {
+    const unit = text.charCodeAt(i)
+    const isDigit = unit >= 0x30 && unit <= 0x39
+    if (FORM.charCodeAt(i) === 0x30 ? !isDigit : unit !== FORM.charCodeAt(i)) return null
+  }
+  const [year, month, day] = [digits(text, 0, 4), digits(text, 5, 2), digits(text, 8, 2)]
+  const [hour, minute, second] = [digits(text, 11, 2), digits(text, 14, 2), digits(text, 17, 2)]
+  if (hour > 23 || minute > 59 || second > 59) return null
+  const days = daysFromCivil(year, month, day)
+  const made = civilFromDays(days)
+  if (made.year !== year || made.month !== month || made.day !== day) return null
+  return days * DAY_MS + ((hour * 60 + minute) * 60 + second) * 1000 + digits(text, 20, 3)
+}
+
+function digits(text: string, at: number, count: number): number {
+  let value = 0
+  for (let i = at; i < at + count; i++) value = value * 10 + text.charCodeAt(i) - 0x30
+  return value
 }
 
 /** The timestamp of `ms` milliseconds since 1970. Throws MALFORMED_TIMESTAMP outside the years 0000 to 9999. */

@@ -184,9 +184,16 @@ function holdsNul(value: CborValue): boolean {
 function measure(json: unknown): { bytes: number; depth: number } {
   let bytes = 0
   let depth = 0
-  const open: { value: unknown; level: number }[] = [{ value: json, level: 0 }]
-  for (let next = open.pop(); next !== undefined && bytes <= ADMISSION_LIMITS.operationBytes; next = open.pop()) {
-    const { value, level } = next
+  // What was found and not measured yet, and how deep.
+  const open: unknown[] = [json]
+  const levels = [0]
+  const found = (value: unknown, level: number): void => {
+    open.push(value)
+    levels.push(level)
+  }
+  while (open.length > 0 && bytes <= ADMISSION_LIMITS.operationBytes) {
+    const value = open.pop()
+    const level = levels.pop() ?? 0
     depth = Math.max(depth, level)
     if (typeof value === 'string') {
       bytes += sizeOfText(value)
@@ -194,13 +201,13 @@ function measure(json: unknown): { bytes: number; depth: number } {
       bytes += Number.isSafeInteger(value) ? sizeOfHeader(value < 0 ? -1 - value : value) : 9
     } else if (Array.isArray(value)) {
       bytes += sizeOfHeader(value.length)
-      for (const item of value) open.push({ value: item, level: level + 1 })
+      for (const item of value) found(item, level + 1)
     } else if (typeof value === 'object' && value !== null) {
       const entries = Object.entries(value)
       bytes += sizeOfHeader(entries.length)
       for (const [key, item] of entries) {
         bytes += sizeOfText(key)
-        open.push({ value: item, level: level + 1 })
+        found(item, level + 1)
       }
     } else {
       bytes += 1
@@ -212,7 +219,7 @@ function measure(json: unknown): { bytes: number; depth: number } {
 function sizeOfText(text: string): number {
   let bytes = 0
   for (let i = 0; i < text.length; i++) {
-    const point = text.codePointAt(i) ?? 0
+    const point = text.charCodeAt(i) < 0x80 ? 0 : (text.codePointAt(i) ?? 0)
     bytes += point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4
     if (point >= 0x10000) i++
   }

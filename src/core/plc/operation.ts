@@ -49,13 +49,13 @@ export const MAX_QUOTED = 32_768
 /**
  * The operation that a value is. Throws INVALID_OPERATION, with the value's JSON as its detail, unless it has
  * exactly the fields of one of the three types. Limits are another matter: those of history are none.
- * `encoded` is the value's canonical DAG-CBOR, where it is at hand.
+ * `encoded` is the value's canonical DAG-CBOR, and `cid` what follows from it, where they are at hand.
  * spec/did-plc.md#operations
  */
-export function parseOperation(value: CborValue, encoded?: Uint8Array): Operation {
+export function parseOperation(value: CborValue, encoded?: Uint8Array, cid?: string): Operation {
   const shaped = shapeOperation(value)
   const bytes = encoded ?? encodeCbor(value)
-  return { ...shaped, bytes, cid: cidOf(bytes) }
+  return { ...shaped, bytes, cid: cid ?? cidOf(bytes) }
 }
 
 /** As `parseOperation`, without what follows from the encoding. */
@@ -132,12 +132,17 @@ type Check = (value: CborValue | undefined) => boolean
 const isText: Check = (value) => typeof value === 'string'
 const isTexts: Check = (value) => isCborArray(value) && value.every(isText)
 const isTextMap: Check = (value) => isCborMap(value) && [...value.values()].every(isText)
-const isService: Check = (value) => isCborMap(value) && hasShape(value, { type: isText, endpoint: isText })
+const isService: Check = (value) => isCborMap(value) && hasShape(value, SERVICE)
 const isServices: Check = (value) => isCborMap(value) && [...value.values()].every(isService)
 const isNull: Check = (value) => value === null
 
-const SHAPES: Readonly<Record<OperationType, Readonly<Record<string, Check>>>> = {
-  plc_operation: {
+/** Every field of a map, with what it has to be. */
+type Shape = readonly (readonly [field: string, check: Check])[]
+
+const SERVICE: Shape = Object.entries({ type: isText, endpoint: isText })
+
+const SHAPES: Readonly<Record<OperationType, Shape>> = {
+  plc_operation: Object.entries({
     type: isText,
     rotationKeys: isTexts,
     verificationMethods: isTextMap,
@@ -145,9 +150,9 @@ const SHAPES: Readonly<Record<OperationType, Readonly<Record<string, Check>>>> =
     services: isServices,
     prev: (value) => isNull(value) || isText(value),
     sig: isText,
-  },
-  plc_tombstone: { type: isText, prev: isText, sig: isText },
-  create: { type: isText, signingKey: isText, recoveryKey: isText, handle: isText, service: isText, prev: isNull, sig: isText },
+  } satisfies Record<string, Check>),
+  plc_tombstone: Object.entries({ type: isText, prev: isText, sig: isText }),
+  create: Object.entries({ type: isText, signingKey: isText, recoveryKey: isText, handle: isText, service: isText, prev: isNull, sig: isText }),
 }
 
 function typeOf(value: CborValue): OperationType | null {
@@ -158,9 +163,8 @@ function typeOf(value: CborValue): OperationType | null {
   return null
 }
 
-function hasShape(value: CborMap, shape: Readonly<Record<string, Check>>): boolean {
-  const fields = Object.entries(shape)
-  return value.size === fields.length && fields.every(([field, check]) => check(value.get(field)))
+function hasShape(value: CborMap, shape: Shape): boolean {
+  return value.size === shape.length && shape.every(([field, check]) => check(value.get(field)))
 }
 
 function normalizeCreate(value: CborMap): IdentityData {
