@@ -2,7 +2,7 @@
 
 import type { Config } from './config.ts'
 import { listen } from './http/listen.ts'
-import { createMetrics, type Metrics, type MetricsSources } from './http/metrics.ts'
+import type { Metrics, MetricsSources } from './http/metrics.ts'
 import type { RequestFacts } from './http/ports.ts'
 import type { WriterObserver } from './log/ports.ts'
 import type { StreamObserver } from './stream/ports.ts'
@@ -43,6 +43,8 @@ export function watch({ host, metricsPort }: Pick<Config, 'host' | 'metricsPort'
     },
     async serve(stack, sources) {
       if (metricsPort === null) return null
+      // Nearly a tenth of all modules, for what not everybody asks for.
+      const { createMetrics } = await import('./http/metrics.ts')
       metrics = createMetrics(sources)
       return stack.use(await listen(metrics.app, { host, port: metricsPort })).url
     },

@@ -1,7 +1,6 @@
 // The description of the API for programs: spec/openapi.yaml, as JSON. spec/http.md#endpoints
 
 import { readFile } from 'node:fs/promises'
-import { parse } from 'yaml'
 import { TYPES, type Answer } from './answer.ts'
 import { Refusal } from './error-response.ts'
 
@@ -15,6 +14,8 @@ export async function getDescription(): Promise<Answer> {
 
 /** The YAML file at `url` as JSON; null where there is none. Throws where it cannot be read. */
 export async function readDescription(url: URL): Promise<string | null> {
+  // Loaded by those who are asked for it.
+  const { parse } = await import('yaml')
   try {
     return JSON.stringify(parse(await readFile(url, 'utf8')))
   } catch (error) {

@@ -30,6 +30,8 @@ export const POOL_LIMITS = {
   messages: 2,
   /** What a worker may use for new objects, MiB. */
   youngMb: 8,
+  /** Questions for each worker there is, before the next one is started: until then one is enough, and what starts has better to do. */
+  questionsEach: 4_000,
   /** Until a new worker has passed its self-test, milliseconds. */
   startMs: 10_000,
   /** How often a batch is given to a worker. */
@@ -41,6 +43,8 @@ export const POOL_LIMITS = {
 /** What a pool is made of. */
 export interface PoolOptions {
   readonly workers: number
+  /** Workers that are started at once; the others come as they are needed. Default: all. */
+  readonly atFirst?: number
   /** Names of the back ends that a worker has to have. */
   readonly backEnds: string
   /** Answers a batch on which workers died, and every batch when no worker is left. */
@@ -67,8 +71,9 @@ interface Seat {
 
 /** Starts workers; null where not a single one starts. */
 export async function startPool(options: PoolOptions): Promise<WorkerPool | null> {
-  const pool = new WorkerPool(options)
-  await Promise.all(Array.from({ length: Math.min(options.workers, POOL_LIMITS.workers) }, () => pool.grow()))
+  const workers = Math.min(options.workers, POOL_LIMITS.workers)
+  const pool = new WorkerPool({ ...options, workers })
+  await Promise.all(Array.from({ length: Math.min(options.atFirst ?? workers, workers) }, () => pool.grow()))
   return pool.size === 0 ? null : pool
 }
 
@@ -80,6 +85,8 @@ export class WorkerPool implements AsyncDisposable {
   #here: Promise<unknown> = Promise.resolve()
   #starting = 0
   #barren = 0
+  #started = 0
+  #asked = 0
   #nextId = 0
   #ended = false
 
@@ -92,8 +99,18 @@ export class WorkerPool implements AsyncDisposable {
     return this.#seats.size
   }
 
+  /** How many there will be where there is much to check. */
+  get most(): number {
+    return this.size + this.#starting + this.#options.workers - this.#started
+  }
+
   /** Starts one worker more; who is told of incidents is told where that fails. */
   async grow(): Promise<void> {
+    this.#started++
+    await this.#replace()
+  }
+
+  async #replace(): Promise<void> {
     this.#starting++
     const worker = await start(this.#options)
     this.#starting--
@@ -106,6 +123,8 @@ export class WorkerPool implements AsyncDisposable {
   async ask(questions: readonly SignatureQuestion[]): Promise<SignatureAnswer[]> {
     const answers = Promise.all(cut(questions, this.size).map((part) => this.#queue(part)))
     this.#dispatch()
+    this.#asked += questions.length
+    if (this.#started < this.#options.workers && this.#asked >= POOL_LIMITS.questionsEach * this.#started) void this.grow()
     return (await answers).flat()
   }
 
@@ -168,7 +187,7 @@ export class WorkerPool implements AsyncDisposable {
     const lost = [...seat.jobs.values()]
     this.#waiting.unshift(...lost.filter((job) => job.attempts < POOL_LIMITS.attempts))
     for (const job of lost) if (job.attempts >= POOL_LIMITS.attempts) this.#answerHere(job)
-    if (this.#barren < POOL_LIMITS.barren) void this.grow()
+    if (this.#barren < POOL_LIMITS.barren) void this.#replace()
     this.#dispatch()
   }
 

@@ -18,7 +18,7 @@ export interface Verifier extends AsyncDisposable {
 }
 
 /** How signatures are checked. */
-export interface VerifierOptions extends Partial<Pick<PoolOptions, 'onIncident' | 'spawn'>> {
+export interface VerifierOptions extends Partial<Pick<PoolOptions, 'atFirst' | 'onIncident' | 'spawn'>> {
   /** Threads, POOL_LIMITS.workers at most; with 0 the work is done on the event loop, in slices. Default: one for each core. */
   readonly workers?: number
   /** Those that passed their self-test. Default: `chooseBackEnds()`. */
@@ -29,11 +29,11 @@ export interface VerifierOptions extends Partial<Pick<PoolOptions, 'onIncident' 
  * Opens the fastest verifier that passes its self-test here. Where threads cannot be started it works without them,
  * and `onIncident` is told why.
  */
-export async function createVerifier({ workers = availableParallelism(), backEnds = chooseBackEnds(), onIncident = () => undefined, spawn }: VerifierOptions = {}): Promise<Verifier> {
+export async function createVerifier({ workers = availableParallelism(), backEnds = chooseBackEnds(), atFirst = workers, onIncident = () => undefined, spawn }: VerifierOptions = {}): Promise<Verifier> {
   const names = nameOf(backEnds)
   const findHere = signerFinder(backEnds)
   const answerHere: PoolOptions['answerHere'] = (questions) => answerInSlices(questions, findSigner)
-  const pool = workers === 0 ? null : await startPool({ workers, backEnds: names, answerHere, onIncident, ...(spawn === undefined ? {} : { spawn }) })
+  const pool = workers === 0 ? null : await startPool({ workers, atFirst, backEnds: names, answerHere, onIncident, ...(spawn === undefined ? {} : { spawn }) })
   const fewChecks = backEnds.k256 === noble || backEnds.p256 === noble ? 0 : FEW_CHECKS
   const due = new Set<Promise<unknown>>()
   let closed = false
@@ -44,7 +44,7 @@ export async function createVerifier({ workers = availableParallelism(), backEnd
   }
 
   return {
-    name: `${names}, ${pool === null ? 'no workers' : pool.size === 1 ? '1 worker' : `${pool.size} workers`}`,
+    name: `${names}, ${pool === null ? 'no workers' : pool.most === 1 ? '1 worker' : `${pool.most} workers`}`,
     async answer(questions) {
       if (closed) throw new Error('the verifier is closed')
       const asked = answerAll(questions.filter((question) => question !== null))

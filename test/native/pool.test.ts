@@ -33,10 +33,11 @@ interface Watched extends AsyncDisposable {
   readonly posted: Batch[]
 }
 
-async function open(spawn: () => Worker, workers = 2): Promise<Watched | null> {
+async function open(spawn: () => Worker, workers = 2, atFirst = workers): Promise<Watched | null> {
   const [seats, incidents, here, posted]: [Worker[], string[], number[], Batch[]] = [[], [], [], []]
   const options: PoolOptions = {
     workers,
+    atFirst,
     backEnds: 'test',
     async answerHere(questions) {
       here.push(questions.length)
@@ -62,8 +63,8 @@ async function open(spawn: () => Worker, workers = 2): Promise<Watched | null> {
   return { pool, workers: seats, incidents, here, posted, [Symbol.asyncDispose]: () => pool[Symbol.asyncDispose]() }
 }
 
-async function openPool(spawn: () => Worker, workers = 2): Promise<Watched> {
-  const watched = await open(spawn, workers)
+async function openPool(spawn: () => Worker, workers = 2, atFirst = workers): Promise<Watched> {
+  const watched = await open(spawn, workers, atFirst)
   if (watched === null) throw new Error('no worker started')
   return watched
 }
@@ -89,6 +90,22 @@ describe('a pool', () => {
     await using opened = await openPool(script(ANSWERING))
     await opened.pool.ask(ask(count))
     expect(opened.posted.map(({ questions }) => questions.length).sort((a, b) => a - b)).toEqual(sizes)
+  })
+
+  it('begins with few workers, and starts one more whenever those there are were asked much', async () => {
+    await using opened = await openPool(script(ANSWERING), 3, 1)
+    const { pool, workers } = opened
+    const calls = [POOL_LIMITS.questionsEach - 1, 1, POOL_LIMITS.questionsEach, 10 * POOL_LIMITS.questionsEach]
+    const sizes: number[] = []
+    for (const count of calls) {
+      const questions = ask(count)
+      expect(await pool.ask(questions)).toEqual(expected(questions))
+      sizes.push(workers.length)
+      expect(pool.most).toBe(3)
+      await expect.poll(() => pool.size).toBe(workers.length)
+    }
+    expect(sizes).toEqual([1, 2, 3, 3])
+    expect([opened.here, opened.incidents]).toEqual([[], []])
   })
 
   it('gives a worker two messages at a time, however much waits', async () => {

@@ -16,6 +16,8 @@ export interface LoadOptions {
   readonly pauseMs: number
   /** Most operations that all of them begin in a second. Of what was not begun in time at most BEHIND_MS are made up for. Default: any number. */
   readonly perSecond?: number
+  /** Operations that are signed before the first is sent, so that what is measured has the machine to itself; what goes beyond is signed meanwhile. Default: none. */
+  readonly prepared?: number
 }
 
 /** What a load has seen. */
@@ -48,7 +50,8 @@ const ATTEMPT_MS = 20_000
 const BEHIND_MS = 250
 
 /** Sets writers to work. */
-export function startLoad({ urls, writers, pauseMs, perSecond = Infinity }: LoadOptions): Load {
+export function startLoad({ urls, writers, pauseMs, perSecond = Infinity, prepared = 0 }: LoadOptions): Load {
+  const ready = Array.from({ length: Math.ceil(prepared / CHAIN_LENGTH) }, (_, i) => signedChain(`ready-${i}`)).reverse()
   const acknowledged = new Map<string, string>()
   const stop = new AbortController()
   const lines = new Set<Line>()
@@ -59,18 +62,17 @@ export function startLoad({ urls, writers, pauseMs, perSecond = Infinity }: Load
   let longestOutageMs = 0
   let longestWaitMs = 0
 
-  async function deliver(did: string, operation: Operation, start: number, own: readonly Line[]): Promise<void> {
-    const body = renderJson(operation.value)
+  async function deliver({ did, cid, body }: Signed, start: number, own: readonly Line[]): Promise<void> {
     const since = performance.now()
     for (let attempt = 0; ; attempt++) {
       const verdict = await own[(start + attempt) % own.length]?.post(`/${did}`, body)
       if (verdict === 'accepted') break
-      if (verdict !== 'again') throw new Error(`${operation.cid} of ${did} was refused: ${verdict}`)
+      if (verdict !== 'again') throw new Error(`${cid} of ${did} was refused: ${verdict}`)
       retried++
       await sleep(20 + Math.random() * 80)
     }
     const now = performance.now()
-    acknowledged.set(operation.cid, did)
+    acknowledged.set(cid, did)
     longestOutageMs = Math.max(longestOutageMs, now - lastAt)
     longestWaitMs = Math.max(longestWaitMs, now - since)
     lastAt = now
@@ -80,11 +82,9 @@ export function startLoad({ urls, writers, pauseMs, perSecond = Infinity }: Load
     const own = urls.map((url) => newLine(new URL(url)))
     for (const line of own) lines.add(line)
     for (let n = 0; !stop.signal.aborted; n++) {
-      const chain = signedChain(`${writer}-${n}`)
-      const did = didOf(chain[0]?.bytes ?? new Uint8Array())
-      for (const operation of chain) {
+      for (const operation of ready.pop() ?? signedChain(`${writer}-${n}`)) {
         if (stop.signal.aborted) return
-        await deliver(did, operation, writer, own)
+        await deliver(operation, writer, own)
         nextAt = Math.max(nextAt + 1000 / perSecond, performance.now() - BEHIND_MS)
         await sleep(Math.max(0, nextAt - performance.now()) + Math.random() * pauseMs, undefined, { signal: stop.signal }).catch(() => undefined)
       }
@@ -119,14 +119,22 @@ export function startLoad({ urls, writers, pauseMs, perSecond = Infinity }: Load
 
 const KEY = signer('load')
 
+/** An operation as it is sent. */
+interface Signed {
+  readonly did: string
+  readonly cid: string
+  readonly body: string
+}
+
 // All of an identity's operations, signed before the first is sent: none depends on an answer.
-function signedChain(name: string): Operation[] {
+function signedChain(name: string): Signed[] {
   const rotationKeys = [KEY.did]
   const chain: Operation[] = []
   for (let i = 0; i < CHAIN_LENGTH; i++) {
     chain.push(signOperation(operationValue(fields({ rotationKeys, alsoKnownAs: [`at://v${i}.${name}.test`], prev: chain[i - 1]?.cid ?? null })), KEY))
   }
-  return chain
+  const did = didOf(chain[0]?.bytes ?? new Uint8Array())
+  return chain.map(({ cid, value }) => ({ did, cid, body: renderJson(value) }))
 }
 
 /** A writer's connection to a server, opened again where it was lost. One request at a time. */

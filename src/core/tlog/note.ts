@@ -1,11 +1,11 @@
 // Signed notes: a text and signatures under it, by keys that carry a name. spec/log.md#notes
 
 import { sha256 } from '@noble/hashes/sha2.js'
-import { ml_dsa44 } from '@noble/post-quantum/ml-dsa.js'
 import { base64, concatBytes, hex, utf8Encode } from '../encoding/text.ts'
 import { DirectoryError } from '../errors.ts'
 import { checkpointMessage, cosignatureMessage, decodeTimestamp, encodeTimestamp, TIMESTAMP_BYTES } from './cosigned-message.ts'
 import { ed25519 } from './ed25519.ts'
+import { mlDsa44 } from './ml-dsa.ts'
 import { readAs } from './strict.ts'
 
 /** One signature line. */
@@ -83,8 +83,6 @@ const ED25519 = {
   verify: (signature: Uint8Array, message: Uint8Array, publicKey: Uint8Array) => ed25519.verify(signature, message, publicKey),
 }
 
-const NO_CONTEXT = new Uint8Array(0)
-
 const KINDS: ReadonlyMap<number, SignatureKind> = new Map<number, SignatureKind>([
   [KEY_TYPES.ed25519, { ...ED25519, timestamped: false, message: (text) => utf8Encode(text) }],
   [KEY_TYPES.cosignature, { ...ED25519, timestamped: true, message: (text, _name, timestamp) => cosignatureMessage(text, timestamp) }],
@@ -94,11 +92,10 @@ const KINDS: ReadonlyMap<number, SignatureKind> = new Map<number, SignatureKind>
       publicKeyBytes: 1312,
       signatureBytes: 2420,
       timestamped: true,
-      publicKey: (seed) => ml_dsa44.keygen(seed).publicKey,
+      publicKey: (seed) => mlDsa44.publicKey(seed),
       message: checkpointMessage,
-      // Deterministic: the core has no randomness, and equal inputs shall give equal notes.
-      sign: (message, seed) => ml_dsa44.sign(message, ml_dsa44.keygen(seed).secretKey, { context: NO_CONTEXT, extraEntropy: false }),
-      verify: (signature, message, publicKey) => ml_dsa44.verify(signature, message, publicKey, { context: NO_CONTEXT }),
+      sign: (message, seed) => mlDsa44.sign(message, seed),
+      verify: (signature, message, publicKey) => mlDsa44.verify(signature, message, publicKey),
     },
   ],
 ])

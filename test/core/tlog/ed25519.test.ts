@@ -3,8 +3,8 @@ import { sha512 } from '@noble/hashes/sha2.js'
 import fc from 'fast-check'
 import { afterEach, expect, it } from 'vitest'
 import { concatBytes, hex } from '../../../src/core/encoding/text.ts'
-import { ed25519, useEd25519, type Ed25519Check } from '../../../src/core/tlog/ed25519.ts'
-import { nativeEd25519 } from '../../../src/crypto/ed25519.ts'
+import { ed25519, useEd25519, useEd25519Sign, type Ed25519Check } from '../../../src/core/tlog/ed25519.ts'
+import { nativeEd25519, nativeEd25519Sign } from '../../../src/crypto/ed25519.ts'
 
 const oracle: Ed25519Check = (signature, message, key) => portable.verify(signature, message, key, { zip215: false })
 
@@ -87,4 +87,22 @@ it('asks another implementation first where that answers as it should, and no ot
   expect(timesAsked(() => false)).toBe(0)
   // One that takes any S.
   expect(timesAsked((given, message, publicKey) => nativeEd25519(concatBytes(given.subarray(0, 32), littleEndian(numberOf(given.subarray(32)) % ORDER)), message, publicKey))).toBe(0)
+})
+
+it('gives the one signature of a message, whoever makes it, and never that of an implementation that is wrong', () => {
+  let asked = 0
+  for (const sign of [nativeEd25519Sign, () => new Uint8Array(64)]) {
+    useEd25519Sign((message, seed) => {
+      asked++
+      return sign(message, seed)
+    })
+    fc.assert(
+      fc.property(fc.uint8Array({ minLength: 32, maxLength: 32 }), fc.uint8Array({ maxLength: 300 }), (seed, message) => {
+        expect(ed25519.sign(message, seed)).toEqual(portable.sign(message, seed))
+      }),
+      { numRuns: 20 },
+    )
+  }
+  // Of each one example, and of the first all that was to be signed.
+  expect(asked).toBe(22)
 })
