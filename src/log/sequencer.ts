@@ -86,8 +86,15 @@ export async function runSequencer(ports: SequencerPorts): Promise<void> {
 interface SequencerState {
   /** The clocks at the first round: what later ones must continue. */
   firstReading: ClockReading | null
-  /** What the last round wrote that is known to be durable. */
-  last: Append | null
+  /** The last round that wrote and is known to be durable. */
+  last: Written | null
+}
+
+/** What a round wrote: the size of the log before and after it, and whose operations. */
+interface Written {
+  readonly from: number
+  readonly to: number
+  readonly dids: ReadonlySet<string>
 }
 
 async function runRound(
@@ -113,7 +120,7 @@ async function runRound(
       return { decisions: round.decisions, size: append === null ? head.size : append.to.size, written: append }
     })
     if (written !== null) {
-      state.last = written
+      state.last = { from: written.from.size, to: written.to.size, dids: new Set(written.entries.map((row) => row.did)) }
       ports.appended?.(written)
     }
     ports.tip.advanceDurable(size)
@@ -172,7 +179,7 @@ async function prepare({ store, tip, verify }: SequencerPorts, submissions: read
 
 // Under the row only what changed meanwhile is read again. The answers stay true: each depends on its operation
 // and on the one that its prev names, both of which are named by their hashes.
-async function refresh(locked: LockedHead, { size, dids, identities }: Prepared, last: Append | null): Promise<ReadonlyMap<string, IndexedChain>> {
+async function refresh(locked: LockedHead, { size, dids, identities }: Prepared, last: Written | null): Promise<ReadonlyMap<string, IndexedChain>> {
   const moved = await movedSince(locked, size, dids, last)
   if (moved.length === 0) return identities
   return new Map([...identities, ...chainsFromRows(await locked.history(moved, 0))])
@@ -192,10 +199,10 @@ async function answerRest(
 }
 
 // Those of these DIDs with entries from index `size` on. What this process itself wrote meanwhile it knows.
-async function movedSince(locked: LockedHead, size: number, dids: readonly string[], last: Append | null): Promise<readonly string[]> {
+async function movedSince(locked: LockedHead, size: number, dids: readonly string[], last: Written | null): Promise<readonly string[]> {
   if (locked.head.size === size) return []
-  const own = last !== null && last.from.size === size && last.to.size === locked.head.size
-  const moved = new Set((own ? last.entries : await locked.history(dids, size)).map((row) => row.did))
+  const own = last !== null && last.from === size && last.to === locked.head.size
+  const moved = own ? last.dids : new Set((await locked.history(dids, size)).map((row) => row.did))
   return dids.filter((did) => moved.has(did))
 }
 
