@@ -39,7 +39,11 @@ export function useEd25519(check: Ed25519Check): void {
 
 /** Signs with another implementation from now on, where it gives the signature of an example; with the portable one where it does not. */
 export function useEd25519Sign(sign: Ed25519Sign): void {
-  fasterSign = hex.encode(sign(hex.decode(EXAMPLE.message), hex.decode(EXAMPLE.seed))) === EXAMPLE.r + EXAMPLE.s ? sign : null
+  try {
+    fasterSign = hex.encode(sign(hex.decode(EXAMPLE.message), hex.decode(EXAMPLE.seed))) === EXAMPLE.r + EXAMPLE.s ? sign : null
+  } catch {
+    fasterSign = null
+  }
 }
 
 /** RFC 8032, 7.1, TEST 2; and its S with the order of the group added to it. */
