@@ -4,7 +4,7 @@ import { assert, DirectoryError } from '../core/errors.ts'
 import { bytesEqual } from '../core/encoding/text.ts'
 import type { SignatureAnswer, SignatureQuestion } from '../core/plc/signature.ts'
 import { chainsFromRows, planQuestions, type IndexedChain } from '../core/replay.ts'
-import { UnknownOutcomeError, type Append, type LockedHead, type Store } from '../storage/store.ts'
+import { UnknownOutcomeError, type Append, type Head, type LockedHead, type Store } from '../storage/store.ts'
 import type { Tip } from '../storage/tip.ts'
 import { startBackoff } from './backoff.ts'
 import { WRITER_LIMITS } from './limits.ts'
@@ -38,7 +38,7 @@ export interface SequencerPorts {
  */
 export async function runSequencer(ports: SequencerPorts): Promise<void> {
   const { pool } = ports
-  const state: SequencerState = { firstReading: null, last: null }
+  const state: SequencerState = { firstReading: null, last: null, known: null }
   const backoff = startBackoff(ports.clock)
   let behind: HeadBehindError | null = null
 
@@ -88,6 +88,16 @@ interface SequencerState {
   firstReading: ClockReading | null
   /** The last round that wrote and is known to be durable. */
   last: Written | null
+  /** What the last round left; null where only the database can tell. */
+  known: Known | null
+}
+
+/** The log and the time as they were when a round ended. */
+interface Known {
+  readonly head: Head
+  /** The database's clock, milliseconds since 1970, and the process's when that was read. */
+  readonly database: number
+  readonly at: number
 }
 
 /** What a round wrote: the size of the log before and after it, and whose operations. */
@@ -104,21 +114,10 @@ async function runRound(
   prepared: Prepared,
 ): Promise<readonly Decision[]> {
   const startedAt = ports.clock.now()
-  const known = { durable: ports.tip.durable }
-  let append: Append | null = null
+  const attempt: Attempt = { append: null }
   try {
-    const { decisions, size, written } = await ports.store.underHead(async (locked) => {
-      checkMemory(known, locked.head.size)
-      const identities = await refresh(locked, prepared, state.last)
-      const answers = identities === prepared.identities ? prepared.answers : await answerRest(ports, submissions, identities, prepared.answers)
-      const { head } = locked
-      const now = await trustedTime(ports, state, locked)
-      if (now === null) return { decisions: submissions.map(() => new UnavailableError('the clock cannot be trusted')), size: head.size, written: null }
-      const round = decideRound(head, submissions, identities, answers, now, ports.maxClockSkewMs)
-      append = round.append
-      if (append !== null) await locked.append(append)
-      return { decisions: round.decisions, size: append === null ? head.size : append.to.size, written: append }
-    })
+    const { decisions, size, written, known } = (await writeNext(ports, state, submissions, prepared, attempt)) ?? (await writeUnderRow(ports, state, submissions, prepared, attempt))
+    state.known = known
     if (written !== null) {
       state.last = { from: written.from.size, to: written.to.size, dids: new Set(written.entries.map((row) => row.did)) }
       ports.appended?.(written)
@@ -127,6 +126,7 @@ async function runRound(
     observe(ports, decisions, ports.clock.now() - startedAt)
     return decisions
   } catch (error) {
+    const { append } = attempt
     if (!(error instanceof UnknownOutcomeError) || append === null) throw error
     ports.observer.outcomeUnknown()
     ports.log('warn', { error }, 'the outcome of a round is unknown: looking for its entries')
@@ -136,15 +136,73 @@ async function runRound(
   }
 }
 
-// The database's time, inside the transaction; null where one clock contradicts another.
-async function trustedTime({ clock, maxClockSkewMs, witnessTimes, observer, log }: SequencerPorts, state: SequencerState, locked: LockedHead): Promise<number | null> {
-  const reading = { database: await locked.now(), machine: clock.timeOfDay(), monotonic: clock.now(), witnesses: witnessTimes?.() ?? [] }
+/** What a round is about to write: where the reply is lost, it is looked for. */
+interface Attempt {
+  append: Append | null
+}
+
+/** What came of a round that is durable. */
+interface Outcome {
+  readonly decisions: readonly Decision[]
+  /** Of the log. */
+  readonly size: number
+  readonly written: Append | null
+  readonly known: Known | null
+}
+
+// Where the head is known, and the time, one step is enough: that nobody else has moved it shows when it is written. Null, and nothing
+// was written, where the row has to be taken all the same: to refuse, too.
+async function writeNext(ports: SequencerPorts, state: SequencerState, submissions: readonly Submission[], { size, dids, identities, answers }: Prepared, attempt: Attempt): Promise<Outcome | null> {
+  const { store, tip, clock, maxClockSkewMs } = ports
+  const { known, last } = state
+  // What goes wrong is not known to have gone right.
+  state.known = null
+  if (known === null || known.head.size !== tip.durable || clock.now() - known.at > WRITER_LIMITS.knownClockMs) return null
+  const { head } = known
+  if (head.size !== size && (last?.from !== size || last.to !== head.size || dids.some((did) => last.dids.has(did)))) return null
+  const reading = readClocks(ports, known.database + Math.floor(clock.now() - known.at))
+  if (state.firstReading === null || clockFault(reading, state.firstReading, maxClockSkewMs) !== null) return null
+  const { append, decisions } = decideRound(head, submissions, identities, answers, reading.database, maxClockSkewMs)
+  if (append === null) return null
+  attempt.append = append
+  const database = await store.appendNext(append)
+  if (database === null) {
+    attempt.append = null
+    return null
+  }
+  return { decisions, size: append.to.size, written: append, known: { head: { ...head, ...append.to }, database, at: clock.now() } }
+}
+
+function writeUnderRow(ports: SequencerPorts, state: SequencerState, submissions: readonly Submission[], prepared: Prepared, attempt: Attempt): Promise<Outcome> {
+  const { store, tip, clock, maxClockSkewMs } = ports
+  const before = { durable: tip.durable }
+  return store.underHead(async (locked) => {
+    const { head } = locked
+    checkMemory(before, head.size)
+    const identities = await refresh(locked, prepared, state.last)
+    const answers = identities === prepared.identities ? prepared.answers : await answerRest(ports, submissions, identities, prepared.answers)
+    const reading = readClocks(ports, await locked.now())
+    const at = clock.now()
+    if (!isTrusted(ports, state, reading)) return { decisions: submissions.map(() => new UnavailableError('the clock cannot be trusted')), size: head.size, written: null, known: null }
+    const { append, decisions } = decideRound(head, submissions, identities, answers, reading.database, maxClockSkewMs)
+    attempt.append = append
+    if (append !== null) await locked.append(append)
+    return { decisions, size: append?.to.size ?? head.size, written: append, known: { head: { ...head, ...append?.to }, database: reading.database, at } }
+  })
+}
+
+function readClocks({ clock, witnessTimes }: SequencerPorts, database: number): ClockReading {
+  return { database, machine: clock.timeOfDay(), monotonic: clock.now(), witnesses: witnessTimes?.() ?? [] }
+}
+
+// Whether no clock contradicts another.
+function isTrusted({ maxClockSkewMs, observer, log }: SequencerPorts, state: SequencerState, reading: ClockReading): boolean {
   state.firstReading ??= reading
   const fault = clockFault(reading, state.firstReading, maxClockSkewMs)
   observer.clockFault(fault)
-  if (fault === null) return reading.database
-  log('error', reading, `operations are refused: ${fault}`)
-  return null
+  if (fault === null) return true
+  log('error', { ...reading }, `operations are refused: ${fault}`)
+  return false
 }
 
 function observe({ observer }: SequencerPorts, decisions: readonly Decision[], ms: number): void {

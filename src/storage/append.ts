@@ -20,20 +20,35 @@ const PART_WIDTH = 32
 /** Writes a change, in one statement, and in more what is noted of an upstream. Throws StaleHeadError where head or a tile is not what it was decided on: the transaction must then be rolled back. */
 export async function appendIn(client: PoolClient, append: Append): Promise<void> {
   checkAppend(append)
-  const { from, to, entries, nullified, tiles } = append
-  const pieces = tiles.flatMap(cutIntoParts)
-  const { rows } = await client.query<Written>({
-    name: 'append',
-    text: APPEND,
-    values: [to.size, to.root, encodeEdge(to.edge), to.clock.lastNative, from.size, from.root, ...entryColumns(entries), nullified, ...pieceColumns(pieces)],
-  })
-  const [written] = rows
+  const { entries, nullified } = append
+  const pieces = append.tiles.flatMap(cutIntoParts)
+  const [written] = (await client.query<Written>({ name: 'append', text: APPEND, values: columnsOf(append, pieces) })).rows
   assert(written !== undefined, 'a statement that counts has a row')
   if (written.moved !== 1) throw new StaleHeadError('another writer moved the head')
   assert(written.inserted === entries.length, 'every entry is inserted')
   assert(written.undone === nullified.length, 'every nullified entry exists')
   if (written.grown !== pieces.length) throw new StaleHeadError('a tile has another length')
   if (append.upstream !== undefined) await noteUpstream(client, append.upstream)
+}
+
+/** The statement of `Store.appendNext`, which is a transaction of its own: a row of `AppendedNext`, or an error with the code STALE_TILE. Throws where the change is not whole. */
+export function appendNextQuery(append: Append): { readonly name: string; readonly text: string; readonly values: unknown[] } {
+  checkAppend(append)
+  assert(append.upstream === undefined, 'what is noted of an upstream is written under the row')
+  return { name: 'append next', text: APPEND_NEXT, values: columnsOf(append, append.tiles.flatMap(cutIntoParts)) }
+}
+
+/** Whether the head was moved, 1 or 0, and the database's clock, milliseconds since 1970. */
+export interface AppendedNext {
+  readonly moved: number
+  readonly now: number
+}
+
+/** What PostgreSQL calls the division by zero with which a change is undone that would not be whole. */
+export const STALE_TILE = '22012'
+
+function columnsOf({ from, to, entries, nullified }: Append, pieces: readonly Piece[]): unknown[] {
+  return [to.size, to.root, encodeEdge(to.edge), to.clock.lastNative, from.size, from.root, ...entryColumns(entries), nullified, ...pieceColumns(pieces)]
 }
 
 /** How many rows of each kind were written. */
@@ -49,7 +64,7 @@ interface Written {
 //
 // A part of a tile that begins has no row, and the one before it in the tile is full; a part that goes on has a row of
 // exactly as many hashes as it is said to have.
-const APPEND = `
+const WRITTEN = `
   with moved as (
     update log_head set size = $1, root = $2, edge = $3, last_native = $4 where size = $5 and root = $6
     returning ${NOTIFY_SQL}
@@ -63,10 +78,11 @@ const APPEND = `
     where exists (select from moved)
     returning 1
   ), undone as (
-    update entries set nullified = true where index = any($17::bigint[]) returning 1
+    update entries set nullified = true where index = any($17::bigint[]) and exists (select from moved) returning 1
   ), piece as (
     select * from unnest($18::smallint[], $19::bigint[], $20::smallint[], $21::integer[], $22::boolean[], $23::bytea[])
       as piece (level, index, part, had, follows, hashes)
+    where exists (select from moved)
   ), begun as (
     insert into tiles (level, index, part, hashes)
     select level, index, part, hashes from piece
@@ -82,10 +98,19 @@ const APPEND = `
     where tiles.level = piece.level and tiles.index = piece.index and tiles.part = piece.part
       and piece.had > 0 and octet_length(tiles.hashes) = piece.had * ${HASH_BYTES}
     returning 1
-  )
-  select (select count(*) from moved)::integer as moved, (select count(*) from inserted)::integer as inserted,
-    (select count(*) from undone)::integer as undone,
-    ((select count(*) from begun) + (select count(*) from grown))::integer as grown`
+  ), counted as (
+    select (select count(*) from moved)::integer as moved, (select count(*) from inserted)::integer as inserted,
+      (select count(*) from undone)::integer as undone,
+      ((select count(*) from begun) + (select count(*) from grown))::integer as grown
+  )`
+
+const APPEND = `${WRITTEN} select moved, inserted, undone, grown from counted`
+
+// Where the head has moved nothing else is written; where a part of the change cannot be written, none of it is.
+const APPEND_NEXT = `${WRITTEN}
+  select moved, floor(extract(epoch from clock_timestamp()) * 1000)::bigint as now,
+    1 / case when moved = 0 or (inserted = cardinality($9::bigint[]) and undone = cardinality($17::bigint[]) and grown = cardinality($18::smallint[])) then 1 else 0 end as whole
+  from counted`
 
 function entryColumns(rows: Append['entries']): readonly unknown[] {
   const lengths = rows.map((row) => row.entry.length)

@@ -71,8 +71,7 @@ export function memoryStore(options: MemoryOptions = {}): Store {
     return row
   }
 
-  function check(current: Head, { from, tiles: grown }: Append): void {
-    if (from.size !== current.size || !bytesEqual(from.root, current.root)) throw new StaleHeadError('another writer moved the head')
+  function checkTiles({ tiles: grown }: Append): void {
     for (const { level, index, offset } of grown) {
       const length = tiles.get(tileKey(level, index))?.length ?? 0
       if (length !== offset * HASH_BYTES) throw new StaleHeadError(`tile ${level}/${index} has another length`)
@@ -96,6 +95,14 @@ export function memoryStore(options: MemoryOptions = {}): Store {
 
   function moved(): void {
     for (const watcher of watchers) queueMicrotask(watcher)
+  }
+
+  async function replied(): Promise<void> {
+    try {
+      await fault('after commit')
+    } catch (cause) {
+      throw new UnknownOutcomeError('the reply to the commit was lost', { cause })
+    }
   }
 
   function inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -126,7 +133,8 @@ export function memoryStore(options: MemoryOptions = {}): Store {
           try {
             checkAppend(append)
             if (append.upstream !== undefined) checkNotes(append.upstream)
-            check(current, append)
+            if (!isFrom(current, append)) throw new StaleHeadError('another writer moved the head')
+            checkTiles(append)
           } catch (error) {
             failure = error
             throw error
@@ -137,11 +145,7 @@ export function memoryStore(options: MemoryOptions = {}): Store {
       if (failure !== null) throw failure
       await fault('before commit')
       if (pending !== null) commit(current, pending)
-      try {
-        await fault('after commit')
-      } catch (cause) {
-        throw new UnknownOutcomeError('the reply to the commit was lost', { cause })
-      }
+      await replied()
       return result
     } finally {
       open = false
@@ -227,6 +231,20 @@ export function memoryStore(options: MemoryOptions = {}): Store {
       }
     },
     underHead: (work) => inTurn(() => transaction(work)),
+    async appendNext(append) {
+      checkAppend(append)
+      assert(append.upstream === undefined, 'what is noted of an upstream is written under the row')
+      return inTurn(async () => {
+        await fault('begin')
+        if (head === null || !isFrom(head, append)) return null
+        checkTiles(append)
+        await fault('before commit')
+        const at = now()
+        commit(head, append)
+        await replied()
+        return at
+      })
+    },
     ping: async () => {},
     [Symbol.asyncDispose]: async () => {},
   }
@@ -239,6 +257,10 @@ function overlay(known: readonly EntryRow[], { entries, nullified }: Append, did
     ...known.map((row) => (undone.has(row.index) ? { ...row, nullified: true } : row)),
     ...entries.filter((row) => row.index >= from && dids.includes(row.did)),
   ]
+}
+
+function isFrom({ size, root }: Head, { from }: Append): boolean {
+  return from.size === size && bytesEqual(from.root, root)
 }
 
 function storedEntry({ index, cid, nullified, entry }: EntryRow): StoredEntry {

@@ -20,7 +20,7 @@ import {
   type Store,
 } from './store.ts'
 import type { PublicationTable } from './tables.ts'
-import { HEAD_COLUMNS, headOf, underHead, type HeadRow } from './under-head.ts'
+import { appendNext, HEAD_COLUMNS, headOf, underHead, type HeadRow } from './under-head.ts'
 
 /** Opens the store of a database that is migrated. Throws SchemaError where it is not; what PostgreSQL says propagates. */
 export async function openPostgres(options: DatabaseOptions): Promise<Store> {
@@ -123,6 +123,7 @@ export async function openPostgres(options: DatabaseOptions): Promise<Store> {
     },
 
     underHead: (work) => underHead(pool, work),
+    appendNext: (append) => appendNext(pool, append),
 
     async ping() {
       await sql`select 1`.execute(db)

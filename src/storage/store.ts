@@ -173,6 +173,13 @@ export interface Store extends AsyncDisposable {
    */
   underHead<T>(work: (locked: LockedHead) => Promise<T>): Promise<T>
 
+  /**
+   * Writes one change as `LockedHead.append`, in a transaction of its own and in one step, and resolves with the database's clock in it,
+   * milliseconds since 1970; with null, where the head is not the change's `from` or there is none, and then writes nothing. Throws
+   * StaleHeadError, and writes nothing, where a tile has another length; UnknownOutcomeError as `underHead`. Not for changes that note something of an upstream.
+   */
+  appendNext(append: Append): Promise<number | null>
+
   /** Resolves where the database answers; throws an incident where it does not. */
   ping(): Promise<void>
 }

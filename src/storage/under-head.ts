@@ -1,11 +1,11 @@
-// The transaction of a round: two round trips around the work, and one for what it writes. spec/log.md#storage
+// The transaction of a round: two round trips around the work and one for what it writes, or one for all. spec/log.md#storage
 
-import { DatabaseError, type Pool, type PoolClient, type QueryResult } from 'pg'
+import { DatabaseError, type Pool, type PoolClient, type QueryConfig, type QueryResult } from 'pg'
 import { assert } from '../core/errors.ts'
 import { decodeEdge } from '../core/tlog/edge.ts'
-import { appendIn } from './append.ts'
+import { appendIn, appendNextQuery, STALE_TILE, type AppendedNext } from './append.ts'
 import { history } from './reads.ts'
-import { NoLogError, UnknownOutcomeError, type Head, type LockedHead } from './store.ts'
+import { NoLogError, StaleHeadError, UnknownOutcomeError, type Append, type Head, type LockedHead } from './store.ts'
 import type { LogHeadTable } from './tables.ts'
 
 /** A row of `log_head`, as heads are made of it. */
@@ -44,6 +44,19 @@ export async function underHead<T>(pool: Pool, work: (locked: LockedHead) => Pro
     return result
   } finally {
     client.release(!held.ended)
+  }
+}
+
+/** As `Store.appendNext`. */
+export async function appendNext(pool: Pool, append: Append): Promise<number | null> {
+  const query = appendNextQuery(append)
+  const client = await pool.connect()
+  const alone = new Transaction(client)
+  try {
+    const { moved, now } = await alone.run<AppendedNext>(query)
+    return moved === 1 ? now : null
+  } finally {
+    client.release(!alone.ended)
   }
 }
 
@@ -122,9 +135,27 @@ class Transaction {
       if (command !== 'COMMIT') throw new Error('a statement of the transaction had failed: it is rolled back')
     } catch (cause) {
       if (this.ended) throw cause
-      const alive = await this.rollBack()
-      if (alive && cause instanceof DatabaseError) throw cause
-      throw new UnknownOutcomeError('the reply to the commit was lost', { cause })
+      await this.#fail(cause)
     }
+  }
+
+  /** The whole of a transaction in one statement, which commits by itself; resolves with its first row. */
+  async run<Row extends object>(query: QueryConfig): Promise<Row> {
+    try {
+      const [row] = (await this.#client.query<Row>(query)).rows
+      this.ended = true
+      assert(row !== undefined, 'the statement has a row')
+      return row
+    } catch (cause) {
+      if (this.ended) throw cause
+      if (cause instanceof DatabaseError && cause.code === STALE_TILE) throw new StaleHeadError('the rows are not what the change was decided on', { cause })
+      return this.#fail(cause)
+    }
+  }
+
+  async #fail(cause: unknown): Promise<never> {
+    const alive = await this.rollBack()
+    if (alive && cause instanceof DatabaseError) throw cause
+    throw new UnknownOutcomeError('the reply to the commit was lost', { cause })
   }
 }

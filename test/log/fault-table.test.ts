@@ -8,6 +8,7 @@ import { openUnderPolicy } from '../../src/core/tlog/policy.ts'
 import { parseAddCheckpoint } from '../../src/core/tlog/witness-request.ts'
 import { createLog } from '../../src/log/create-log.ts'
 import { openGuard } from '../../src/log/guard.ts'
+import { WRITER_LIMITS } from '../../src/log/limits.ts'
 import { Witnesses } from '../../src/log/witnesses.ts'
 import { LogExistsError, StalePublicationError, type Store } from '../../src/storage/store.ts'
 import { memoryStore } from '../../src/storage/memory.ts'
@@ -22,6 +23,9 @@ const [a, b, c, d] = [person('fault a'), person('fault b'), person('fault c'), p
 const theft = a.update(a.genesis, { key: 2, handle: 'thief' })
 const recovery = a.update(a.genesis, { key: 1, handle: 'owner' })
 const update = b.update(b.genesis)
+
+/** How a round is written. */
+const WAYS = ['under the row', 'in one step'] as const
 
 /** One fault, armed when the scene has reached it. `late` lets a write through that was held back. */
 interface Cell {
@@ -45,7 +49,7 @@ const CELLS: readonly Cell[] = [
       },
     }),
   },
-  { write: 'the commit of a round', fault: 'is applied but reported lost', make: (strike) => ({ store: { after: (call) => fail(call === 'underHead' && strike()) } }) },
+  { write: 'the commit of a round', fault: 'is applied but reported lost', make: (strike) => ({ store: { after: (call) => fail((call === 'underHead' || call === 'appendNext') && strike()) } }) },
   {
     write: 'the commit of a round',
     fault: 'is applied twice by a retry',
@@ -55,6 +59,10 @@ const CELLS: readonly Cell[] = [
         async underHead(work) {
           if (strike()) await store.underHead(work)
           return store.underHead(work)
+        },
+        async appendNext(append) {
+          if (strike()) await store.appendNext(append)
+          return store.appendNext(append)
         },
       }),
     }),
@@ -125,13 +133,14 @@ describe('the fault table', () => {
   })
   afterEach(() => scene[Symbol.dispose]())
 
-  // Before: a theft, published. Then, in one round: its recovery, and a chain of two.
-  async function begin(trouble: Trouble): Promise<void> {
+  // Before: a theft, published. Then, in one round: its recovery, and a chain of two. Whoever has not written for a while takes the row.
+  async function begin(trouble: Trouble, way: (typeof WAYS)[number]): Promise<void> {
     await scene.restart(trouble)
     expect(await scene.submit(a.did, a.genesis)).toBe(0)
     expect(await scene.submit(a.did, theft)).toBe(1)
     expect(await scene.publish()).toBeNull()
     await scene.check()
+    if (way === 'under the row') scene.remains.clock.ms += WRITER_LIMITS.knownClockMs + 1
   }
 
   const round = (): Promise<(number | string)[]> => Promise.all([scene.submit(a.did, recovery), scene.submit(b.did, b.genesis), scene.submit(b.did, update)])
@@ -147,9 +156,10 @@ describe('the fault table', () => {
     expect((await scene.remains.store.publication())?.size).toBe(6)
   }
 
-  for (const { write, fault, make } of CELLS) {
+  const cells = CELLS.flatMap((cell) => (cell.write === 'the commit of a round' ? WAYS.map((way) => ({ ...cell, way, words: `${cell.write}, ${way},` })) : [{ ...cell, way: WAYS[1], words: cell.write }]))
+  for (const { write, fault, make, way, words } of cells) {
     for (const restarts of [false, true]) {
-      it(`keeps every promise when ${write} ${fault} and the process ${restarts ? 'starts again' : 'goes on'}`, async () => {
+      it(`keeps every promise when ${words} ${fault} and the process ${restarts ? 'starts again' : 'goes on'}`, async () => {
         let armed = false
         const strike = (): boolean => {
           const strikes = armed
@@ -157,7 +167,7 @@ describe('the fault table', () => {
           return strikes
         }
         const held = Promise.withResolvers<void>()
-        await begin(make(strike, held.promise))
+        await begin(make(strike, held.promise), way)
         armed = true
         const outcomes = round()
         if (restarts && write === 'the commit of a round') await pause()
@@ -191,7 +201,7 @@ describe('the fault table', () => {
           fail(true)
         },
       }),
-    })
+    }, 'in one step')
     expect(await scene.submit(d.did, d.genesis)).toBe(2)
     armed = true
     expect(await scene.publish()).not.toBeNull()
@@ -216,7 +226,10 @@ describe('the fault table', () => {
     'before publish',
     'after publish',
   ]
-  const ROUND_STEPS = ['before history', 'after history', 'before underHead', 'before locked now', 'after locked now', 'before append', 'after append', 'commit', 'after underHead']
+  const ROUND_STEPS = {
+    'under the row': ['before history', 'after history', 'before underHead', 'before locked now', 'after locked now', 'before append', 'after append', 'commit', 'after underHead'],
+    'in one step': ['before history', 'after history', 'before appendNext', 'commit', 'after appendNext'],
+  }
 
   const trace = (onStep: (step: string) => void): Trouble => ({
     store: {
@@ -230,20 +243,23 @@ describe('the fault table', () => {
     },
   })
 
-  it('knows every step of a round and of a publication', async () => {
-    let steps: string[] = []
-    await begin(trace((step) => steps.push(step)))
-    steps = []
-    await round()
-    expect(steps).toEqual(ROUND_STEPS)
-    steps = []
-    await scene.publish()
-    expect(steps).toEqual(PUBLICATION_STEPS)
-  })
+  for (const way of WAYS) {
+    it(`knows every step of a round ${way}, and of a publication`, async () => {
+      let steps: string[] = []
+      await begin(trace((step) => steps.push(step)), way)
+      steps = []
+      await round()
+      expect(steps).toEqual(ROUND_STEPS[way])
+      steps = []
+      await scene.publish()
+      expect(steps).toEqual(PUBLICATION_STEPS)
+    })
+  }
 
-  for (const [act, steps] of [['a round', ROUND_STEPS], ['a publication', PUBLICATION_STEPS]] as const) {
+  const acts = [...WAYS.map((way) => ({ act: 'a round', words: `a round ${way}`, way, steps: ROUND_STEPS[way] })), { act: 'a publication', words: 'a publication', way: WAYS[1], steps: PUBLICATION_STEPS }]
+  for (const { act, words, way, steps } of acts) {
     for (const fatal of steps) {
-      it(`keeps every promise when its process dies in ${act}: ${fatal}`, async () => {
+      it(`keeps every promise when its process dies in ${words}: ${fatal}`, async () => {
         let armed = false
         const { promise: death, resolve: died } = Promise.withResolvers<void>()
         await begin(
@@ -253,6 +269,7 @@ describe('the fault table', () => {
             scene.life.end()
             died()
           }),
+          way,
         )
         if (act === 'a publication') await round()
         armed = true

@@ -10,7 +10,7 @@ import type { Append, Store } from '../../src/storage/store.ts'
 import { Tip } from '../../src/storage/tip.ts'
 import { interfereStore, Life } from '../support/interfere.ts'
 import { person } from '../support/people.ts'
-import { newLog, openWriter, type Remains, type Writer } from '../support/writer.ts'
+import { newLog, openWriter, START_MS, type Remains, type Writer } from '../support/writer.ts'
 
 const people = Array.from({ length: 9 }, (_, i) => person(`sequenced ${i}`, 1))
 
@@ -125,7 +125,7 @@ describe('while a round is written', () => {
     letGo()
     expect([await first, await second]).toEqual([{ index: 0 }, { index: 1 }])
     // What the first has written is known, and is not read again.
-    expect(calls).toEqual(['history', 'underHead', 'locked now', 'append', 'commit'])
+    expect(calls).toEqual(['history', 'appendNext', 'commit'])
     pool.close()
     await ended
   })
@@ -168,6 +168,114 @@ describe('while a round is written', () => {
     expect(await second).toEqual({ index: 0 })
     pool.close()
     await ended
+  })
+})
+
+describe('a round that follows another', () => {
+  const [p, q] = [person('before'), person('after')]
+  let remains: Remains & Disposable
+  /** What the machine's clock, and the database's, are ahead. */
+  let ahead: { machine: number; database: number }
+  let calls: string[]
+  let faults: (string | null)[]
+  let pool: SubmissionPool
+  let tip: Tip
+  let ended: Promise<void>
+
+  beforeEach(async () => {
+    remains = await newLog()
+    ahead = { machine: 0, database: 0 }
+    calls = []
+    faults = []
+    const clock = { ...remains.clock, now: () => remains.clock.ms, timeOfDay: () => remains.clock.ms + ahead.machine }
+    const inner = interfereStore(remains.store, new Life(), { before: (call) => void calls.push(call) })
+    const store: Store = {
+      ...inner,
+      underHead: (work) => inner.underHead((locked) => work({ ...locked, now: async () => (await locked.now()) + ahead.database })),
+      async appendNext(append) {
+        const now = await inner.appendNext(append)
+        return now === null ? null : now + ahead.database
+      },
+    }
+    pool = new SubmissionPool({ maxSubmissions: 10 })
+    tip = new Tip()
+    const verify: Parameters<typeof runSequencer>[0]['verify'] = async (questions) => questions.map((question) => (question === null ? undefined : findSigner(question)))
+    const observer = { ...UNOBSERVED, clockFault: (words: string | null) => void faults.push(words) }
+    ended = runSequencer({ store, tip, pool, verify, clock, maxClockSkewMs: 10_000, observer, log: () => undefined })
+    await pool.submit(p.did, p.genesis, 0)
+    calls.length = 0
+  })
+  afterEach(async () => {
+    pool.close()
+    await ended
+    remains[Symbol.dispose]()
+  })
+
+  const UNDER_THE_ROW = ['underHead', 'locked now', 'append']
+  const stamps = async (): Promise<number[]> => (await remains.store.entries(0, 9)).map((row) => row.createdAt - START_MS)
+
+  it('is written in one step, with the time that has passed since', async () => {
+    remains.clock.ms += 700
+    expect(await pool.submit(q.did, q.genesis, 1)).toEqual({ index: 1 })
+    expect(calls).toEqual(['history', 'appendNext'])
+    // Of its own identity too.
+    expect(await pool.submit(p.did, p.update(p.genesis), 2)).toEqual({ index: 2 })
+    expect(calls).toEqual(['history', 'appendNext', 'history', 'appendNext'])
+    expect(await stamps()).toEqual([0, 700, 700])
+  })
+
+  it('takes the row to refuse, and to say of an operation that it is there', async () => {
+    await expect(pool.submit(q.did, q.update(q.genesis), 1)).rejects.toThrow(DirectoryError)
+    expect(calls).toEqual(['history', 'underHead', 'locked now'])
+    calls.length = 0
+    expect(await pool.submit(p.did, p.genesis, 1)).toEqual({ index: 0 })
+    expect(calls).toEqual(['history', 'underHead', 'locked now'])
+  })
+
+  it('takes the row where the clock was read too long ago', async () => {
+    remains.clock.ms += WRITER_LIMITS.knownClockMs + 1
+    expect(await pool.submit(q.did, q.genesis, 1)).toEqual({ index: 1 })
+    expect(calls).toEqual(['history', ...UNDER_THE_ROW])
+  })
+
+  it('takes the row where another process has written, whether it has heard of that or not', async () => {
+    for (const heard of [false, true]) {
+      await using writer = await openWriter(remains)
+      const r = person(`another, ${heard ? 'heard' : 'unheard'}`)
+      const { index } = await writer.submit(r.did, r.genesis)
+      if (heard) tip.advanceDurable(index + 1)
+      calls.length = 0
+      const s = person(`next, ${heard ? 'heard' : 'unheard'}`)
+      expect(await pool.submit(s.did, s.genesis, tip.durable)).toEqual({ index: index + 1 })
+      expect(calls).toEqual(heard ? ['history', ...UNDER_THE_ROW] : ['history', 'appendNext', 'underHead', 'locked history', 'locked now', 'append'])
+      await writer.check()
+    }
+  })
+
+  it('decides anew under the row what another process has decided meanwhile', async () => {
+    await using writer = await openWriter(remains)
+    const [update, recovery] = [p.update(p.genesis, { key: 2 }), p.update(p.genesis, { key: 1 })]
+    expect(await writer.submit(p.did, update)).toEqual({ index: 1 })
+    await expect(pool.submit(p.did, recovery, 1)).rejects.toThrow(/does not match the most recent operation/)
+    expect(await pool.submit(p.did, update, 1)).toEqual({ index: 1 })
+    await writer.check()
+  })
+
+  it('is refused while the machine disagrees with what the database said, and not any more when it agrees', async () => {
+    ahead.machine = 60_000
+    await expect(pool.submit(q.did, q.genesis, 1)).rejects.toThrow('the clock cannot be trusted')
+    expect(faults.at(-1)).toContain('60')
+    ahead.machine = 0
+    expect(await pool.submit(q.did, q.genesis, 1)).toEqual({ index: 1 })
+    expect(faults.at(-1)).toBeNull()
+  })
+
+  it('has the time from before, and the next one is refused, where the database has jumped', async () => {
+    ahead.database = 60_000
+    expect(await pool.submit(q.did, q.genesis, 1)).toEqual({ index: 1 })
+    expect(await stamps()).toEqual([0, 0])
+    await expect(pool.submit(p.did, p.update(p.genesis), 2)).rejects.toThrow('the clock cannot be trusted')
+    expect(await stamps()).toEqual([0, 0])
   })
 })
 

@@ -13,7 +13,8 @@ export interface Watcher {
   /** A call is about to be made, or was answered, or a commit is sent. */
   onCall(): void
   /** An append is about to be made: with the database's time that its transaction has read. */
-  onAppend(append: Append, reading: number): void
+  /** `reading`: of the database's clock in the transaction; null where it is not read there. */
+  onAppend(append: Append, reading: number | null): void
 }
 
 /** A database with one log. */
@@ -61,9 +62,9 @@ export class Database {
       },
       after: async (call) => {
         watcher.onCall()
-        if (call === 'underHead' || call === 'publish' || call === 'setSigner') this.#notify()
+        if (isRound(call) || call === 'publish' || call === 'setSigner') this.#notify()
         // Long enough for others to write, and for their news to be here before this reply.
-        if (call === 'underHead' && this.weather === 'rough' && random.oneIn(4)) await this.#world.sleep(random.below(3_000))
+        if (isRound(call) && this.weather === 'rough' && random.oneIn(4)) await this.#world.sleep(random.below(3_000))
         await this.#pass(12)
       },
       commit: async (hangUp) => {
@@ -91,6 +92,10 @@ export class Database {
             },
           })
         }),
+      appendNext(append) {
+        watcher.onAppend(append, null)
+        return seen.appendNext(append)
+      },
       watch: (onMove, pollMs) => this.#watch(life, onMove, pollMs),
     }
   }
@@ -138,4 +143,8 @@ export class Database {
       },
     }
   }
+}
+
+function isRound(call: string): boolean {
+  return call === 'underHead' || call === 'appendNext'
 }

@@ -139,8 +139,16 @@ export class Oracle {
     this.check(judgements.some(isRefusal), `${claim.cid} was refused with ${code}, and the rules allow it`)
   }
 
-  /** A transaction is about to append, having read the time `reading`, on a machine that says `machine`. */
-  appending({ entries }: Append, reading: number, machine: number): void {
+  /** A transaction is about to append, having read the time `reading`, or knowing it from the one before (null), on a machine that says `machine`. */
+  appending({ entries }: Append, reading: number | null, machine: number): void {
+    if (reading === null) {
+      for (const { createdAt } of entries) {
+        this.check(createdAt >= machine - MAX_SKEW_MS, `an entry is stamped ${machine - createdAt} ms before the clock`)
+        this.check(createdAt <= machine + 2 * MAX_SKEW_MS, `an entry is stamped ${createdAt - machine} ms ahead of the clock`)
+      }
+      this.saw('written in one step')
+      return
+    }
     this.check(Math.abs(reading - machine) <= MAX_SKEW_MS, `a round was stamped while the clocks were ${reading - machine} ms apart`)
     for (const { createdAt } of entries) {
       this.check(createdAt >= reading, 'an entry is stamped before the clock')

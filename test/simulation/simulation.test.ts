@@ -21,6 +21,7 @@ const OFTEN: Sightings = {
   'failed starts': 150,
   'failed rounds': 800,
   'unknown outcomes': 50,
+  'written in one step': 2_000,
   'clock faults': 500,
   'no reply': 2_000,
   'refused GENESIS_HASH': 250,

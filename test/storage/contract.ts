@@ -3,13 +3,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { parseCid } from '../../src/core/encoding/cid.ts'
+import { bytesEqual } from '../../src/core/encoding/text.ts'
 import { TILE_WIDTH } from '../../src/core/tlog/tile.ts'
+import { memoryStore } from '../../src/storage/memory.ts'
 import {
   LogExistsError,
   NoLogError,
   StaleHeadError,
   StalePublicationError,
   StaleSignerError,
+  UnknownOutcomeError,
   type Append,
   type Divergence,
   type EntryRow,
@@ -294,6 +297,74 @@ export function storeContract(open: () => Promise<{ readonly store: Store; reado
       const swallowing = store.underHead((held) => held.append(stale).catch(() => {}))
       await expect(swallowing).rejects.toThrow(StaleHeadError)
       expect(await snapshot(store)).toEqual(before)
+    })
+  })
+
+  describe('a change in one step', () => {
+    it('leaves what it leaves under the row, whatever the rounds, and tells the time', async () => {
+      const { store } = await open()
+      const other = memoryStore()
+      for (const each of [store, other]) await each.create({ origin: 'example.com/log', guardId: 'guard', vkeys: VKEYS })
+      const did = didNamed('someone')
+      const drafts = [plain(1), [{ did }, {}, { did }], plain(253), plain(1), [{ did }, ...plain(254)], plain(256), plain(300)]
+      for (const [position, entries] of drafts.entries()) {
+        const change = round(await headOf(store), entries, position === 4 ? [1, 3] : [])
+        const now = await store.appendNext(change)
+        expect(Math.abs((now ?? NaN) - Date.now())).toBeLessThan(5_000)
+        await other.underHead((held) => held.append(change))
+        expect(await snapshot(store)).toEqual(await snapshot(other))
+      }
+      expect((await store.history([did], 0)).map(({ index, nullified }) => [index, nullified])).toEqual([[1, true], [3, true], [258, false]])
+    })
+
+    it('is written by one of those who decided on the same head, and nothing of the others', async () => {
+      const { store, again } = await open()
+      await store.create({ origin: 'example.com/log', guardId: 'guard', vkeys: VKEYS })
+      const stores = [store, await again(), await again()]
+      for (let size = 0; size < 30; size += 3) {
+        const head = await headOf(store)
+        const outcomes = await Promise.all(stores.map((each) => each.appendNext(round(head, plain(3), size === 0 ? [] : [size - 1]))))
+        expect(outcomes.filter((now) => now !== null)).toHaveLength(1)
+        expect((await headOf(store)).size).toBe(size + 3)
+      }
+      const rows = await store.entries(0, 100)
+      expect(rows.map((row) => row.nullified)).toEqual(rows.map(({ index }) => index % 3 === 2 && index < 29))
+      expect((await headOf(store)).root).toEqual(naiveRoot(rows.map((row) => naiveLeafHash(row.entry))))
+    })
+
+    it('waits for whoever holds the head, and then finds that it has moved', async () => {
+      const { store, again } = await open()
+      await store.create({ origin: 'example.com/log', guardId: 'guard', vkeys: VKEYS })
+      const other = await again()
+      const change = round(await headOf(store), plain(2))
+      let late: Promise<number | null> = Promise.resolve(NaN)
+      await store.underHead(async (held) => {
+        late = other.appendNext(change)
+        late.catch(() => undefined)
+        await sleep(30)
+        await held.append(round(held.head, plain(1)))
+      })
+      expect(await late).toBeNull()
+      expect((await headOf(store)).size).toBe(1)
+    })
+
+    it('is not written where there is no log', async () => {
+      const store = await withLog()
+      const change = round(await headOf(store), plain(1))
+      const { store: empty } = await open()
+      expect(await empty.appendNext(change)).toBeNull()
+      expect(await empty.entries(0, 9)).toEqual([])
+    })
+
+    it('tells whoever watches', async () => {
+      const store = await withLog()
+      const { promise, resolve } = Promise.withResolvers<void>()
+      let armed = false
+      await using _watching = store.watch(() => armed && resolve(), 3_600_000)
+      await sleep(50)
+      armed = true
+      await store.appendNext(round(await headOf(store), plain(1)))
+      await promise
     })
   })
 
@@ -697,6 +768,12 @@ async function headOf(store: Store): Promise<Head> {
 async function refused(store: Store, change: Append, kind: new (message?: string) => Error): Promise<void> {
   const before = await snapshot(store)
   await expect(store.underHead((held) => held.append(change))).rejects.toThrow(kind)
+  expect(await snapshot(store)).toEqual(before)
+  // In one step it is no incident that somebody else was there first.
+  const outcome: unknown = await store.appendNext(change).catch((error: unknown) => error)
+  if (change.from.size !== before.head?.size || !bytesEqual(change.from.root, before.head.root)) expect(outcome).toBeNull()
+  else expect(outcome).toBeInstanceOf(kind)
+  expect(outcome).not.toBeInstanceOf(UnknownOutcomeError)
   expect(await snapshot(store)).toEqual(before)
 }
 

@@ -2,12 +2,12 @@
 
 import { createConnection, createServer, type Socket } from 'node:net'
 
-/** What befalls the next COMMIT: it never arrives, its reply is lost with the connection, or its reply never comes. */
+/** What befalls the next COMMIT, or statement that commits by itself: it never arrives, its reply is lost with the connection, or its reply never comes. */
 export type CommitFault = 'lose request' | 'lose reply' | 'silence'
 
 export interface FaultyProxy extends AsyncDisposable {
   readonly port: number
-  /** The fault that the next COMMIT meets; null for none. */
+  /** The fault that it meets; null for none. */
   fault: CommitFault | null
 }
 
@@ -23,7 +23,7 @@ export async function startFaultyProxy(server: { readonly host: string; readonly
     }
     let met: CommitFault | null = null
     client.on('data', (bytes) => {
-      if (proxy.fault !== null && bytes.includes('commit\0')) {
+      if (proxy.fault !== null && (bytes.includes('commit\0') || bytes.includes('append next\0'))) {
         met = proxy.fault
         proxy.fault = null
       }

@@ -68,47 +68,59 @@ describe('a transaction whose connection fails', () => {
   }
   const appendOne = (held: LockedHead) => held.append(round(held.head, plain(1)))
 
-  it('has an unknown outcome where the reply to the commit is lost, and is durable', async () => {
-    const { store } = await withLog()
-    proxy.fault = 'lose reply'
-    await expect(store.underHead(appendOne)).rejects.toThrow(UnknownOutcomeError)
-    expect((await store.head())?.size).toBe(1)
-    await store.underHead(appendOne)
-    expect((await store.head())?.size).toBe(2)
-  })
+  const WAYS: readonly (readonly [string, (store: Store) => Promise<unknown>])[] = [
+    ['under the row', (store) => store.underHead(appendOne)],
+    [
+      'in one step',
+      async (store) => {
+        const head = await store.head()
+        return head === null ? null : store.appendNext(round(head, plain(1)))
+      },
+    ],
+  ]
+  describe.each(WAYS)('%s', (_way, write) => {
+    it('has an unknown outcome where the reply to the commit is lost, and is durable', async () => {
+      const { store } = await withLog()
+      proxy.fault = 'lose reply'
+      await expect(write(store)).rejects.toThrow(UnknownOutcomeError)
+      expect((await store.head())?.size).toBe(1)
+      await write(store)
+      expect((await store.head())?.size).toBe(2)
+    })
 
-  it('has an unknown outcome where the commit never arrives, and is not durable', async () => {
-    const { store } = await withLog()
-    proxy.fault = 'lose request'
-    await expect(store.underHead(appendOne)).rejects.toThrow(UnknownOutcomeError)
-    expect((await store.head())?.size).toBe(0)
-    await store.underHead(appendOne)
-    expect((await store.head())?.size).toBe(1)
-  })
+    it('has an unknown outcome where the commit never arrives, and is not durable', async () => {
+      const { store } = await withLog()
+      proxy.fault = 'lose request'
+      await expect(write(store)).rejects.toThrow(UnknownOutcomeError)
+      expect((await store.head())?.size).toBe(0)
+      await write(store)
+      expect((await store.head())?.size).toBe(1)
+    })
 
-  it('has an unknown outcome where the database falls silent in the commit', async () => {
-    const { store } = await withLog({ silenceMs: 300 })
-    proxy.fault = 'silence'
-    await expect(store.underHead(appendOne)).rejects.toThrow(UnknownOutcomeError)
-    expect((await store.head())?.size).toBe(1)
-  })
+    it('has an unknown outcome where the database falls silent in the commit', async () => {
+      const { store } = await withLog({ silenceMs: 300 })
+      proxy.fault = 'silence'
+      await expect(write(store)).rejects.toThrow(UnknownOutcomeError)
+      expect((await store.head())?.size).toBe(1)
+    })
 
-  it('has an unknown outcome where the session is ended in the commit', async () => {
-    const { store, place } = await withLog()
-    await inDatabase(place, AT_COMMIT('perform pg_terminate_backend(pg_backend_pid())'))
-    await expect(store.underHead(appendOne)).rejects.toThrow(UnknownOutcomeError)
-    expect((await store.head())?.size).toBe(0)
-  })
+    it('has an unknown outcome where the session is ended in the commit', async () => {
+      const { store, place } = await withLog()
+      await inDatabase(place, AT_COMMIT('perform pg_terminate_backend(pg_backend_pid())'))
+      await expect(write(store)).rejects.toThrow(UnknownOutcomeError)
+      expect((await store.head())?.size).toBe(0)
+    })
 
-  it('is rolled back where the database refuses the commit, and says so', async () => {
-    const { store, place } = await withLog({ poolSize: 1 })
-    await inDatabase(place, AT_COMMIT("raise exception 'refused' using errcode = '40001'"))
-    const outcome: unknown = await store.underHead(appendOne).catch((error: unknown) => error)
-    expect(outcome).toBeInstanceOf(DatabaseError)
-    expect(outcome).toMatchObject({ code: '40001', message: 'refused' })
-    await inDatabase(place, 'drop trigger at_commit on entries')
-    await store.underHead(appendOne)
-    expect((await store.head())?.size).toBe(1)
+    it('is rolled back where the database refuses the commit, and says so', async () => {
+      const { store, place } = await withLog({ poolSize: 1 })
+      await inDatabase(place, AT_COMMIT("raise exception 'refused' using errcode = '40001'"))
+      const outcome: unknown = await write(store).catch((error: unknown) => error)
+      expect(outcome).toBeInstanceOf(DatabaseError)
+      expect(outcome).toMatchObject({ code: '40001', message: 'refused' })
+      await inDatabase(place, 'drop trigger at_commit on entries')
+      await write(store)
+      expect((await store.head())?.size).toBe(1)
+    })
   })
 
   it('does not wait for runs that are read, however many', async () => {

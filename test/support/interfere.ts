@@ -1,7 +1,7 @@
 // A writer's store and guard with somebody in between: every call can be seen, delayed, lost, or be the last thing that its process does.
 
 import type { Guard } from '../../src/log/guard.ts'
-import { UnknownOutcomeError, type LockedHead, type MapStore, type Store } from '../../src/storage/store.ts'
+import { UnknownOutcomeError, type Append, type LockedHead, type MapStore, type Store } from '../../src/storage/store.ts'
 
 /** What a process asks of its store. */
 export type StoreCall = Exclude<keyof Store, 'kind' | 'watch' | typeof Symbol.asyncDispose> | `map ${keyof MapStore}` | 'locked now' | 'locked history' | 'append'
@@ -100,13 +100,36 @@ export function interfereStore(store: Store, life: Life, { before, after, commit
     }
   }
 
+  async function appendNext(append: Append): Promise<number | null> {
+    await life.go()
+    await before?.('appendNext')
+    await life.go()
+    const { promise, resolve, reject } = Promise.withResolvers<number | null>()
+    const written = (async () => {
+      await commit?.(() => reject(new UnknownOutcomeError('the reply to the commit was lost')))
+      const now = await life.race(store.appendNext(append))
+      try {
+        await after?.('appendNext')
+      } catch (cause) {
+        throw new UnknownOutcomeError('the reply to the commit was lost', { cause })
+      }
+      return now
+    })()
+    written.then(resolve, reject)
+    try {
+      return await promise
+    } finally {
+      await life.go()
+    }
+  }
+
   // One statement: it is sent, and its reply may be lost.
-  function passWrite(call: StoreCall, work: () => Promise<void>): Promise<void> {
+  function passWrite<T>(call: StoreCall, work: () => Promise<T>): Promise<T> {
     return pass(call, () => {
-      const { promise, resolve, reject } = Promise.withResolvers<void>()
+      const { promise, resolve, reject } = Promise.withResolvers<T>()
       const written = (async () => {
         await commit?.(() => reject(new UnknownOutcomeError('the reply to a write was lost')))
-        await work()
+        return work()
       })()
       written.then(resolve, reject)
       return promise
@@ -157,6 +180,7 @@ export function interfereStore(store: Store, life: Life, { before, after, commit
     setSigner: (from, to) => pass('setSigner', () => store.setSigner(from, to)),
     watch: (onMove, pollMs) => store.watch(onMove, pollMs),
     underHead,
+    appendNext,
     ping: () => pass('ping', () => store.ping()),
     [Symbol.asyncDispose]: async () => {},
   }
