@@ -221,17 +221,20 @@ interface Prepared {
   readonly answers: readonly (SignatureAnswer | undefined)[]
 }
 
-// The costly part, before the row is taken: one query for all chains, all signatures. Identities with long histories
-// make rounds with fewer operations, so that what one round reads stays bounded.
-async function prepare({ store, tip, verify }: SequencerPorts, submissions: readonly Submission[]): Promise<Prepared> {
+// The costly part, before the row is taken: one query for all chains, all signatures. What begins an identity needs no chain for
+// its signature, which is checked meanwhile. Identities with long histories make rounds with fewer operations, so that what one round reads stays bounded.
+async function prepare(ports: SequencerPorts, submissions: readonly Submission[]): Promise<Prepared> {
+  const { store, tip } = ports
   const size = tip.durable
+  const begun = answerRest(ports, submissions, new Map(), submissions.map(() => undefined))
+  begun.catch(() => undefined) // it is thrown where it is awaited
   for (let count = submissions.length; ; count = Math.ceil(count / 2)) {
     const taken = submissions.slice(0, count)
     const dids = [...new Set(taken.map((submission) => submission.did))]
     const rows = await store.history(dids, 0, dids.length === 1 ? undefined : WRITER_LIMITS.maxHistory)
     if (dids.length > 1 && rows.length > WRITER_LIMITS.maxHistory) continue
     const identities = chainsFromRows(rows)
-    return { size, count, dids, identities, answers: await verify(planQuestions(taken, identities)) }
+    return { size, count, dids, identities, answers: await answerRest(ports, taken, identities, (await begun).slice(0, count)) }
   }
 }
 
@@ -243,7 +246,7 @@ async function refresh(locked: LockedHead, { size, dids, identities }: Prepared,
   return new Map([...identities, ...chainsFromRows(await locked.history(moved, 0))])
 }
 
-// What could not be asked before, because the operation named by a `prev` was on its way into the log.
+// What could not be asked before, because the operation named by a `prev` was not at hand, or on its way into the log.
 async function answerRest(
   { verify }: SequencerPorts,
   submissions: readonly Submission[],

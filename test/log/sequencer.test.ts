@@ -177,6 +177,7 @@ describe('a round that follows another', () => {
   /** What the machine's clock, and the database's, are ahead. */
   let ahead: { machine: number; database: number }
   let calls: string[]
+  let order: string[]
   let faults: (string | null)[]
   let pool: SubmissionPool
   let tip: Tip
@@ -186,9 +187,10 @@ describe('a round that follows another', () => {
     remains = await newLog()
     ahead = { machine: 0, database: 0 }
     calls = []
+    order = []
     faults = []
     const clock = { ...remains.clock, now: () => remains.clock.ms, timeOfDay: () => remains.clock.ms + ahead.machine }
-    const inner = interfereStore(remains.store, new Life(), { before: (call) => void calls.push(call) })
+    const inner = interfereStore(remains.store, new Life(), { before: (call) => void calls.push(call), after: (call) => void (call === 'history' && order.push('chains are read')) })
     const store: Store = {
       ...inner,
       underHead: (work) => inner.underHead((locked) => work({ ...locked, now: async () => (await locked.now()) + ahead.database })),
@@ -199,11 +201,14 @@ describe('a round that follows another', () => {
     }
     pool = new SubmissionPool({ maxSubmissions: 10 })
     tip = new Tip()
-    const verify: Parameters<typeof runSequencer>[0]['verify'] = async (questions) => questions.map((question) => (question === null ? undefined : findSigner(question)))
+    const verify: Parameters<typeof runSequencer>[0]['verify'] = async (questions) => {
+      order.push(`${questions.filter((question) => question !== null).length} asked`)
+      return questions.map((question) => (question === null ? undefined : findSigner(question)))
+    }
     const observer = { ...UNOBSERVED, clockFault: (words: string | null) => void faults.push(words) }
     ended = runSequencer({ store, tip, pool, verify, clock, maxClockSkewMs: 10_000, observer, log: () => undefined })
     await pool.submit(p.did, p.genesis, 0)
-    calls.length = 0
+    calls.length = order.length = 0
   })
   afterEach(async () => {
     pool.close()
@@ -222,6 +227,15 @@ describe('a round that follows another', () => {
     expect(await pool.submit(p.did, p.update(p.genesis), 2)).toEqual({ index: 2 })
     expect(calls).toEqual(['history', 'appendNext', 'history', 'appendNext'])
     expect(await stamps()).toEqual([0, 700, 700])
+  })
+
+  it('asks for the signature of what begins an identity while chains are read, and for any other when they are', async () => {
+    const update = p.update(p.genesis)
+    await Promise.all([pool.submit(q.did, q.genesis, 1), pool.submit(q.did, q.update(q.genesis), 1), pool.submit(p.did, update, 1)])
+    expect(order).toEqual(['2 asked', 'chains are read', '1 asked'])
+    order.length = 0
+    await pool.submit(p.did, p.update(update), 4)
+    expect(order).toEqual(['chains are read', '1 asked'])
   })
 
   it('takes the row to refuse, and to say of an operation that it is there', async () => {
