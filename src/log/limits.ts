@@ -9,7 +9,7 @@ export const WRITER_LIMITS = {
   submissionTimeoutMs: 30_000,
   /** Earlier entries of its identities that one round reads; with more, it takes fewer operations. One identity is never too many. */
   maxHistory: 20_000,
-  /** For how long the database's clock is known from a round, by the process's own, milliseconds; after that the next round reads it under the row. */
+  /** For how long the database's clock is known from a round, by the process's own, and how long after that what was decided with it may be written, by the database's, milliseconds. Otherwise it is read under the row. */
   knownClockMs: 1_000,
   /** How often a process that follows a database looks at its head where nothing tells it to, milliseconds. */
   headPollMs: 1_000,

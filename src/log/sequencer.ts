@@ -95,15 +95,17 @@ interface SequencerState {
 /** The log and the time as they were when a round ended. */
 interface Known {
   readonly head: Head
-  /** The database's clock, milliseconds since 1970, and the process's when that was read. */
+  /** The database's clock, milliseconds since 1970, and the process's when it was asked for and when it was here. */
   readonly database: number
+  readonly asked: number
   readonly at: number
 }
 
-/** What a round wrote: the size of the log before and after it, and whose operations. */
+/** What a round wrote: the size of the log before and after it, its root then, and whose operations. */
 interface Written {
   readonly from: number
   readonly to: number
+  readonly root: Uint8Array
   readonly dids: ReadonlySet<string>
 }
 
@@ -119,7 +121,7 @@ async function runRound(
     const { decisions, size, written, known } = (await writeNext(ports, state, submissions, prepared, attempt)) ?? (await writeUnderRow(ports, state, submissions, prepared, attempt))
     state.known = known
     if (written !== null) {
-      state.last = { from: written.from.size, to: written.to.size, dids: new Set(written.entries.map((row) => row.did)) }
+      state.last = { from: written.from.size, to: written.to.size, root: written.to.root, dids: new Set(written.entries.map((row) => row.did)) }
       ports.appended?.(written)
     }
     ports.tip.advanceDurable(size)
@@ -157,20 +159,22 @@ async function writeNext(ports: SequencerPorts, state: SequencerState, submissio
   const { known, last } = state
   // What goes wrong is not known to have gone right.
   state.known = null
-  if (known === null || known.head.size !== tip.durable || clock.now() - known.at > WRITER_LIMITS.knownClockMs) return null
+  if (known === null || known.head.size !== tip.durable || clock.now() - known.asked > WRITER_LIMITS.knownClockMs) return null
   const { head } = known
-  if (head.size !== size && (last?.from !== size || last.to !== head.size || dids.some((did) => last.dids.has(did)))) return null
+  if (head.size !== size && (!isOwn(last, size, head) || dids.some((did) => last.dids.has(did)))) return null
+  if ([...identities.values()].some((identity) => isBeyond(identity, head))) return null
   const reading = readClocks(ports, known.database + Math.floor(clock.now() - known.at))
   if (state.firstReading === null || clockFault(reading, state.firstReading, maxClockSkewMs) !== null) return null
   const { append, decisions } = decideRound(head, submissions, identities, answers, reading.database, maxClockSkewMs)
   if (append === null) return null
   attempt.append = append
-  const database = await store.appendNext(append)
+  const asked = clock.now()
+  const database = await store.appendNext(append, reading.database + WRITER_LIMITS.knownClockMs)
   if (database === null) {
     attempt.append = null
     return null
   }
-  return { decisions, size: append.to.size, written: append, known: { head: { ...head, ...append.to }, database, at: clock.now() } }
+  return { decisions, size: append.to.size, written: append, known: { head: { ...head, ...append.to }, database, asked, at: clock.now() } }
 }
 
 function writeUnderRow(ports: SequencerPorts, state: SequencerState, submissions: readonly Submission[], prepared: Prepared, attempt: Attempt): Promise<Outcome> {
@@ -187,7 +191,7 @@ function writeUnderRow(ports: SequencerPorts, state: SequencerState, submissions
     const { append, decisions } = decideRound(head, submissions, identities, answers, reading.database, maxClockSkewMs)
     attempt.append = append
     if (append !== null) await locked.append(append)
-    return { decisions, size: append?.to.size ?? head.size, written: append, known: { head: { ...head, ...append?.to }, database: reading.database, at } }
+    return { decisions, size: append?.to.size ?? head.size, written: append, known: { head: { ...head, ...append?.to }, database: reading.database, asked: at, at } }
   })
 }
 
@@ -241,9 +245,17 @@ async function prepare(ports: SequencerPorts, submissions: readonly Submission[]
 // Under the row only what changed meanwhile is read again. The answers stay true: each depends on its operation
 // and on the one that its prev names, both of which are named by their hashes.
 async function refresh(locked: LockedHead, { size, dids, identities }: Prepared, last: Written | null): Promise<ReadonlyMap<string, IndexedChain>> {
-  const moved = await movedSince(locked, size, dids, last)
+  const beyond = dids.filter((did) => isBeyond(identities.get(did), locked.head))
+  const moved = [...new Set([...beyond, ...(await movedSince(locked, size, dids, last))])]
   if (moved.length === 0) return identities
-  return new Map([...identities, ...chainsFromRows(await locked.history(moved, 0))])
+  const kept = new Map(identities)
+  for (const did of moved) kept.delete(did)
+  return new Map([...kept, ...chainsFromRows(await locked.history(moved, 0))])
+}
+
+// Read when the log was larger than it is: from a database that was lost since, with what nobody had been told of.
+function isBeyond(identity: IndexedChain | undefined, head: Head): boolean {
+  return (identity?.indices.at(-1) ?? -1) >= head.size
 }
 
 // What could not be asked before, because the operation named by a `prev` was not at hand, or on its way into the log.
@@ -262,14 +274,19 @@ async function answerRest(
 // Those of these DIDs with entries from index `size` on. What this process itself wrote meanwhile it knows.
 async function movedSince(locked: LockedHead, size: number, dids: readonly string[], last: Written | null): Promise<readonly string[]> {
   if (locked.head.size === size) return []
-  const own = last !== null && last.from === size && last.to === locked.head.size
-  const moved = own ? last.dids : new Set((await locked.history(dids, size)).map((row) => row.did))
+  const moved = isOwn(last, size, locked.head) ? last.dids : new Set((await locked.history(dids, size)).map((row) => row.did))
   return dids.filter((did) => moved.has(did))
+}
+
+// Whether nothing but this process's last round leads from `size` to this head.
+function isOwn(last: Written | null, size: number, head: Head): last is Written {
+  return last !== null && last.from === size && last.to === head.size && bytesEqual(last.root, head.root)
 }
 
 /**
  * Whether a round whose outcome is unknown is in the log: asks, under the head's row, which no unfinished
- * transaction can hold, until the database answers.
+ * transaction can hold, until the database answers. A statement that is still on its way to the database then finds
+ * another head, comes too late, or is written after all: whoever was told to ask again learns that when he does.
  */
 async function findRound(ports: SequencerPorts, append: Append): Promise<Append | null> {
   const dids = [...new Set(append.entries.map((row) => row.did))]

@@ -31,11 +31,11 @@ export async function appendIn(client: PoolClient, append: Append): Promise<void
   if (append.upstream !== undefined) await noteUpstream(client, append.upstream)
 }
 
-/** The statement of `Store.appendNext`, which is a transaction of its own: a row of `AppendedNext`, or an error with the code STALE_TILE. Throws where the change is not whole. */
-export function appendNextQuery(append: Append): { readonly name: string; readonly text: string; readonly values: unknown[] } {
+/** The statement of `Store.appendNext`, which is a transaction of its own: a row of `AppendedNext`, or an error with the code STALE_TILE or TOO_LATE. Throws where the change is not whole. */
+export function appendNextQuery(append: Append, latest: number): { readonly name: string; readonly text: string; readonly values: unknown[] } {
   checkAppend(append)
   assert(append.upstream === undefined, 'what is noted of an upstream is written under the row')
-  return { name: 'append next', text: APPEND_NEXT, values: columnsOf(append, append.tiles.flatMap(cutIntoParts)) }
+  return { name: 'append next', text: APPEND_NEXT, values: [...columnsOf(append, append.tiles.flatMap(cutIntoParts)), latest] }
 }
 
 /** Whether the head was moved, 1 or 0, and the database's clock, milliseconds since 1970. */
@@ -46,6 +46,9 @@ export interface AppendedNext {
 
 /** What PostgreSQL calls the division by zero with which a change is undone that would not be whole. */
 export const STALE_TILE = '22012'
+
+/** What it calls the root of a negative number, with which a change is undone that comes too late. */
+export const TOO_LATE = '2201F'
 
 function columnsOf({ from, to, entries, nullified }: Append, pieces: readonly Piece[]): unknown[] {
   return [to.size, to.root, encodeEdge(to.edge), to.clock.lastNative, from.size, from.root, ...entryColumns(entries), nullified, ...pieceColumns(pieces)]
@@ -106,10 +109,12 @@ const WRITTEN = `
 
 const APPEND = `${WRITTEN} select moved, inserted, undone, grown from counted`
 
-// Where the head has moved nothing else is written; where a part of the change cannot be written, none of it is.
+// Where the head has moved nothing else is written; where a part of the change cannot be written, or the clock is past the latest moment by the time that
+// the head is held, none of it is.
 const APPEND_NEXT = `${WRITTEN}
   select moved, floor(extract(epoch from clock_timestamp()) * 1000)::bigint as now,
-    1 / case when moved = 0 or (inserted = cardinality($9::bigint[]) and undone = cardinality($17::bigint[]) and grown = cardinality($18::smallint[])) then 1 else 0 end as whole
+    1 / case when moved = 0 or (inserted = cardinality($9::bigint[]) and undone = cardinality($17::bigint[]) and grown = cardinality($18::smallint[])) then 1 else 0 end as whole,
+    sqrt(case when moved = 1 and extract(epoch from clock_timestamp()) * 1000 > $24::bigint then -1 else 0 end) as in_time
   from counted`
 
 function entryColumns(rows: Append['entries']): readonly unknown[] {

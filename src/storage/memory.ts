@@ -231,12 +231,12 @@ export function memoryStore(options: MemoryOptions = {}): Store {
       }
     },
     underHead: (work) => inTurn(() => transaction(work)),
-    async appendNext(append) {
+    async appendNext(append, latest) {
       checkAppend(append)
       assert(append.upstream === undefined, 'what is noted of an upstream is written under the row')
       return inTurn(async () => {
         await fault('begin')
-        if (head === null || !isFrom(head, append)) return null
+        if (head === null || !isFrom(head, append) || now() > latest) return null
         checkTiles(append)
         await fault('before commit')
         const at = now()

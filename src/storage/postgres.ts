@@ -123,7 +123,7 @@ export async function openPostgres(options: DatabaseOptions): Promise<Store> {
     },
 
     underHead: (work) => underHead(pool, work),
-    appendNext: (append) => appendNext(pool, append),
+    appendNext: (append, latest) => appendNext(pool, append, latest),
 
     async ping() {
       await sql`select 1`.execute(db)

@@ -175,10 +175,11 @@ export interface Store extends AsyncDisposable {
 
   /**
    * Writes one change as `LockedHead.append`, in a transaction of its own and in one step, and resolves with the database's clock in it,
-   * milliseconds since 1970; with null, where the head is not the change's `from` or there is none, and then writes nothing. Throws
-   * StaleHeadError, and writes nothing, where a tile has another length; UnknownOutcomeError as `underHead`. Not for changes that note something of an upstream.
+   * milliseconds since 1970; with null, where the head is not the change's `from` or there is none, or where that clock is past `latest`
+   * when the head is held, and then writes nothing. Throws StaleHeadError, and writes nothing, where a tile has another length;
+   * UnknownOutcomeError as `underHead`. Not for changes that note something of an upstream.
    */
-  appendNext(append: Append): Promise<number | null>
+  appendNext(append: Append, latest: number): Promise<number | null>
 
   /** Resolves where the database answers; throws an incident where it does not. */
   ping(): Promise<void>

@@ -3,7 +3,7 @@
 import { DatabaseError, type Pool, type PoolClient, type QueryConfig, type QueryResult } from 'pg'
 import { assert } from '../core/errors.ts'
 import { decodeEdge } from '../core/tlog/edge.ts'
-import { appendIn, appendNextQuery, STALE_TILE, type AppendedNext } from './append.ts'
+import { appendIn, appendNextQuery, STALE_TILE, TOO_LATE, type AppendedNext } from './append.ts'
 import { history } from './reads.ts'
 import { NoLogError, StaleHeadError, UnknownOutcomeError, type Append, type Head, type LockedHead } from './store.ts'
 import type { LogHeadTable } from './tables.ts'
@@ -48,13 +48,13 @@ export async function underHead<T>(pool: Pool, work: (locked: LockedHead) => Pro
 }
 
 /** As `Store.appendNext`. */
-export async function appendNext(pool: Pool, append: Append): Promise<number | null> {
-  const query = appendNextQuery(append)
+export async function appendNext(pool: Pool, append: Append, latest: number): Promise<number | null> {
+  const query = appendNextQuery(append, latest)
   const client = await pool.connect()
   const alone = new Transaction(client)
   try {
-    const { moved, now } = await alone.run<AppendedNext>(query)
-    return moved === 1 ? now : null
+    const row = await alone.run<AppendedNext>(query)
+    return row !== null && row.moved === 1 ? row.now : null
   } finally {
     client.release(!alone.ended)
   }
@@ -139,8 +139,8 @@ class Transaction {
     }
   }
 
-  /** The whole of a transaction in one statement, which commits by itself; resolves with its first row. */
-  async run<Row extends object>(query: QueryConfig): Promise<Row> {
+  /** The whole of a transaction in one statement, which commits by itself; resolves with its first row, with null where it came too late. */
+  async run<Row extends object>(query: QueryConfig): Promise<Row | null> {
     try {
       const [row] = (await this.#client.query<Row>(query)).rows
       this.ended = true
@@ -148,6 +148,7 @@ class Transaction {
       return row
     } catch (cause) {
       if (this.ended) throw cause
+      if (cause instanceof DatabaseError && cause.code === TOO_LATE) return null
       if (cause instanceof DatabaseError && cause.code === STALE_TILE) throw new StaleHeadError('the rows are not what the change was decided on', { cause })
       return this.#fail(cause)
     }

@@ -60,9 +60,9 @@ const CELLS: readonly Cell[] = [
           if (strike()) await store.underHead(work)
           return store.underHead(work)
         },
-        async appendNext(append) {
-          if (strike()) await store.appendNext(append)
-          return store.appendNext(append)
+        async appendNext(append, latest) {
+          if (strike()) await store.appendNext(append, latest)
+          return store.appendNext(append, latest)
         },
       }),
     }),

@@ -6,7 +6,7 @@ import { UNOBSERVED } from '../../src/log/ports.ts'
 import { SubmissionPool, UnavailableError } from '../../src/log/pool.ts'
 import { HeadBehindError } from '../../src/log/follow-head.ts'
 import { runSequencer } from '../../src/log/sequencer.ts'
-import type { Append, Store } from '../../src/storage/store.ts'
+import type { Append, EntryRow, Store } from '../../src/storage/store.ts'
 import { Tip } from '../../src/storage/tip.ts'
 import { interfereStore, Life } from '../support/interfere.ts'
 import { person } from '../support/people.ts'
@@ -177,7 +177,11 @@ describe('a round that follows another', () => {
   /** What the machine's clock, and the database's, are ahead. */
   let ahead: { machine: number; database: number }
   let calls: string[]
+  /** How long it takes until the database gets to a round in one step, milliseconds. */
+  let late: number
   let order: string[]
+  /** What was read of a database that is lost since. */
+  let phantoms: EntryRow[]
   let faults: (string | null)[]
   let pool: SubmissionPool
   let tip: Tip
@@ -188,14 +192,18 @@ describe('a round that follows another', () => {
     ahead = { machine: 0, database: 0 }
     calls = []
     order = []
+    phantoms = []
+    late = 0
     faults = []
     const clock = { ...remains.clock, now: () => remains.clock.ms, timeOfDay: () => remains.clock.ms + ahead.machine }
     const inner = interfereStore(remains.store, new Life(), { before: (call) => void calls.push(call), after: (call) => void (call === 'history' && order.push('chains are read')) })
     const store: Store = {
       ...inner,
+      history: async (dids, from, most) => [...(await inner.history(dids, from, most)), ...phantoms.filter(({ did }) => dids.includes(did))],
       underHead: (work) => inner.underHead((locked) => work({ ...locked, now: async () => (await locked.now()) + ahead.database })),
-      async appendNext(append) {
-        const now = await inner.appendNext(append)
+      async appendNext(append, latest) {
+        remains.clock.ms += late
+        const now = await inner.appendNext(append, latest)
         return now === null ? null : now + ahead.database
       },
     }
@@ -264,6 +272,27 @@ describe('a round that follows another', () => {
       expect(calls).toEqual(heard ? ['history', ...UNDER_THE_ROW] : ['history', 'appendNext', 'underHead', 'locked history', 'locked now', 'append'])
       await writer.check()
     }
+  })
+
+  for (const way of ['in one step', 'under the row']) {
+    it(`is not misled by chains of a database that was lost before it is written ${way}`, async () => {
+      using twin = await newLog()
+      await using writer = await openWriter(twin)
+      for (const each of [p, q]) await writer.submit(each.did, each.genesis)
+      phantoms = await twin.store.entries(1, 2)
+      if (way === 'under the row') remains.clock.ms += WRITER_LIMITS.knownClockMs + 1
+      // Not there, whatever was read; and there once it is written.
+      expect(await pool.submit(q.did, q.genesis, 1)).toEqual({ index: 1 })
+      expect(calls.slice(0, 2)).toEqual(['history', 'underHead'])
+      expect((await remains.store.entries(0, 9)).map((row) => row.did)).toEqual([p.did, q.did])
+    })
+  }
+
+  it('takes the row where the database is slower than its clock may be old', async () => {
+    late = 2 * WRITER_LIMITS.knownClockMs
+    expect(await pool.submit(q.did, q.genesis, 1)).toEqual({ index: 1 })
+    expect(calls).toEqual(['history', 'appendNext', ...UNDER_THE_ROW])
+    expect(await stamps()).toEqual([0, late])
   })
 
   it('decides anew under the row what another process has decided meanwhile', async () => {

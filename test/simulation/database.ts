@@ -92,9 +92,9 @@ export class Database {
             },
           })
         }),
-      appendNext(append) {
+      appendNext(append, latest) {
         watcher.onAppend(append, null)
-        return seen.appendNext(append)
+        return seen.appendNext(append, latest)
       },
       watch: (onMove, pollMs) => this.#watch(life, onMove, pollMs),
     }

@@ -26,6 +26,9 @@ import { naiveLeafHash, naiveRoot } from '../support/naive-tree.ts'
 import { mapContract } from './map-contract.ts'
 import { didNamed, entryNamed, plain, round, type Draft } from './rows.ts'
 
+/** A moment that no clock of a test is past. */
+const NEVER = 10 ** 15
+
 const VKEYS = ['example.com/log+11111111+AQ==', 'example.com/log+22222222+Bg==, "quoted" {\\}']
 
 /** Runs the suite. `open` gives an empty store, and further handles on what it holds (for a store in memory, itself). */
@@ -309,7 +312,7 @@ export function storeContract(open: () => Promise<{ readonly store: Store; reado
       const drafts = [plain(1), [{ did }, {}, { did }], plain(253), plain(1), [{ did }, ...plain(254)], plain(256), plain(300)]
       for (const [position, entries] of drafts.entries()) {
         const change = round(await headOf(store), entries, position === 4 ? [1, 3] : [])
-        const now = await store.appendNext(change)
+        const now = await store.appendNext(change, NEVER)
         expect(Math.abs((now ?? NaN) - Date.now())).toBeLessThan(5_000)
         await other.underHead((held) => held.append(change))
         expect(await snapshot(store)).toEqual(await snapshot(other))
@@ -323,7 +326,7 @@ export function storeContract(open: () => Promise<{ readonly store: Store; reado
       const stores = [store, await again(), await again()]
       for (let size = 0; size < 30; size += 3) {
         const head = await headOf(store)
-        const outcomes = await Promise.all(stores.map((each) => each.appendNext(round(head, plain(3), size === 0 ? [] : [size - 1]))))
+        const outcomes = await Promise.all(stores.map((each) => each.appendNext(round(head, plain(3), size === 0 ? [] : [size - 1]), NEVER)))
         expect(outcomes.filter((now) => now !== null)).toHaveLength(1)
         expect((await headOf(store)).size).toBe(size + 3)
       }
@@ -339,7 +342,7 @@ export function storeContract(open: () => Promise<{ readonly store: Store; reado
       const change = round(await headOf(store), plain(2))
       let late: Promise<number | null> = Promise.resolve(NaN)
       await store.underHead(async (held) => {
-        late = other.appendNext(change)
+        late = other.appendNext(change, NEVER)
         late.catch(() => undefined)
         await sleep(30)
         await held.append(round(held.head, plain(1)))
@@ -348,11 +351,31 @@ export function storeContract(open: () => Promise<{ readonly store: Store; reado
       expect((await headOf(store)).size).toBe(1)
     })
 
+    it('is not written past its latest moment, by the clock when the head is held', async () => {
+      const { store, again } = await open()
+      await store.create({ origin: 'example.com/log', guardId: 'guard', vkeys: VKEYS })
+      await put(store, plain(40))
+      const before = await snapshot(store)
+      const change = round(await headOf(store), plain(2), [7])
+      expect(await store.appendNext(change, Date.now() - 5_000)).toBeNull()
+      // Whoever holds the head and writes nothing.
+      const other = await again()
+      let late: Promise<number | null> = Promise.resolve(NaN)
+      await store.underHead(async (held) => {
+        late = other.appendNext(change, (await held.now()) + 20)
+        late.catch(() => undefined)
+        await sleep(60)
+      })
+      expect(await late).toBeNull()
+      expect(await snapshot(store)).toEqual(before)
+      expect(await other.appendNext(change, Date.now() + 5_000)).not.toBeNull()
+    })
+
     it('is not written where there is no log', async () => {
       const store = await withLog()
       const change = round(await headOf(store), plain(1))
       const { store: empty } = await open()
-      expect(await empty.appendNext(change)).toBeNull()
+      expect(await empty.appendNext(change, NEVER)).toBeNull()
       expect(await empty.entries(0, 9)).toEqual([])
     })
 
@@ -363,7 +386,7 @@ export function storeContract(open: () => Promise<{ readonly store: Store; reado
       await using _watching = store.watch(() => armed && resolve(), 3_600_000)
       await sleep(50)
       armed = true
-      await store.appendNext(round(await headOf(store), plain(1)))
+      await store.appendNext(round(await headOf(store), plain(1)), NEVER)
       await promise
     })
   })
@@ -770,7 +793,7 @@ async function refused(store: Store, change: Append, kind: new (message?: string
   await expect(store.underHead((held) => held.append(change))).rejects.toThrow(kind)
   expect(await snapshot(store)).toEqual(before)
   // In one step it is no incident that somebody else was there first.
-  const outcome: unknown = await store.appendNext(change).catch((error: unknown) => error)
+  const outcome: unknown = await store.appendNext(change, NEVER).catch((error: unknown) => error)
   if (change.from.size !== before.head?.size || !bytesEqual(change.from.root, before.head.root)) expect(outcome).toBeNull()
   else expect(outcome).toBeInstanceOf(kind)
   expect(outcome).not.toBeInstanceOf(UnknownOutcomeError)

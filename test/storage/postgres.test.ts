@@ -74,7 +74,7 @@ describe('a transaction whose connection fails', () => {
       'in one step',
       async (store) => {
         const head = await store.head()
-        return head === null ? null : store.appendNext(round(head, plain(1)))
+        return head === null ? null : store.appendNext(round(head, plain(1)), 10 ** 15)
       },
     ],
   ]

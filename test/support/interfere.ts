@@ -100,14 +100,14 @@ export function interfereStore(store: Store, life: Life, { before, after, commit
     }
   }
 
-  async function appendNext(append: Append): Promise<number | null> {
+  async function appendNext(append: Append, latest: number): Promise<number | null> {
     await life.go()
     await before?.('appendNext')
     await life.go()
     const { promise, resolve, reject } = Promise.withResolvers<number | null>()
     const written = (async () => {
       await commit?.(() => reject(new UnknownOutcomeError('the reply to the commit was lost')))
-      const now = await life.race(store.appendNext(append))
+      const now = await life.race(store.appendNext(append, latest))
       try {
         await after?.('appendNext')
       } catch (cause) {
