@@ -24,10 +24,7 @@ import {
 } from '../../src/storage/store.ts'
 import { naiveLeafHash, naiveRoot } from '../support/naive-tree.ts'
 import { mapContract } from './map-contract.ts'
-import { didNamed, entryNamed, plain, round, type Draft } from './rows.ts'
-
-/** A moment that no clock of a test is past. */
-const NEVER = 10 ** 15
+import { didNamed, entryNamed, NEVER, plain, round, type Draft } from './rows.ts'
 
 const VKEYS = ['example.com/log+11111111+AQ==', 'example.com/log+22222222+Bg==, "quoted" {\\}']
 

@@ -7,7 +7,7 @@ import { openPostgres } from '../../src/storage/postgres.ts'
 import { UnknownOutcomeError, type LockedHead, type Store } from '../../src/storage/store.ts'
 import { storeContract } from './contract.ts'
 import { startFaultyProxy, type FaultyProxy } from './faulty-proxy.ts'
-import { plain, round } from './rows.ts'
+import { NEVER, plain, round } from './rows.ts'
 import { inDatabase, startTestServer, type Place, type TestServer } from './server.ts'
 
 let server: TestServer
@@ -74,7 +74,7 @@ describe('a transaction whose connection fails', () => {
       'in one step',
       async (store) => {
         const head = await store.head()
-        return head === null ? null : store.appendNext(round(head, plain(1)), 10 ** 15)
+        return head === null ? null : store.appendNext(round(head, plain(1)), NEVER)
       },
     ],
   ]

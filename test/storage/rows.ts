@@ -59,3 +59,6 @@ export function plain(count: number): Draft[] {
 function digest(text: string): Uint8Array {
   return new Uint8Array(createHash('sha256').update(text).digest())
 }
+
+/** A moment that no clock of a test is past. */
+export const NEVER = 10 ** 15

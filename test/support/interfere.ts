@@ -1,7 +1,7 @@
 // A writer's store and guard with somebody in between: every call can be seen, delayed, lost, or be the last thing that its process does.
 
 import type { Guard } from '../../src/log/guard.ts'
-import { UnknownOutcomeError, type Append, type LockedHead, type MapStore, type Store } from '../../src/storage/store.ts'
+import { UnknownOutcomeError, type LockedHead, type MapStore, type Store } from '../../src/storage/store.ts'
 
 /** What a process asks of its store. */
 export type StoreCall = Exclude<keyof Store, 'kind' | 'watch' | typeof Symbol.asyncDispose> | `map ${keyof MapStore}` | 'locked now' | 'locked history' | 'append'
@@ -72,21 +72,16 @@ export function interfereStore(store: Store, life: Life, { before, after, commit
     append: (append) => pass('append', () => locked.append(append)),
   })
 
-  async function underHead<T>(work: (locked: LockedHead) => Promise<T>): Promise<T> {
+  // What commits: `transact` is given what makes the outcome unknown at once; where `after` throws, the reply is lost.
+  async function passCommit<T>(call: StoreCall, transact: (hangUp: () => void) => Promise<T>): Promise<T> {
     await life.go()
-    await before?.('underHead')
+    await before?.(call)
     await life.go()
     const { promise, resolve, reject } = Promise.withResolvers<T>()
-    const hangUp = (): void => reject(new UnknownOutcomeError('the reply to the commit was lost'))
-    const transaction = store.underHead(async (locked) => {
-      const result = await life.race(work(passLocked(locked)))
-      await commit?.(hangUp)
-      return result
-    })
-    transaction
+    transact(() => reject(new UnknownOutcomeError('the reply to the commit was lost')))
       .then(async (result) => {
         try {
-          await after?.('underHead')
+          await after?.(call)
         } catch (cause) {
           throw new UnknownOutcomeError('the reply to the commit was lost', { cause })
         }
@@ -100,36 +95,13 @@ export function interfereStore(store: Store, life: Life, { before, after, commit
     }
   }
 
-  async function appendNext(append: Append, latest: number): Promise<number | null> {
-    await life.go()
-    await before?.('appendNext')
-    await life.go()
-    const { promise, resolve, reject } = Promise.withResolvers<number | null>()
-    const written = (async () => {
-      await commit?.(() => reject(new UnknownOutcomeError('the reply to the commit was lost')))
-      const now = await life.race(store.appendNext(append, latest))
-      try {
-        await after?.('appendNext')
-      } catch (cause) {
-        throw new UnknownOutcomeError('the reply to the commit was lost', { cause })
-      }
-      return now
-    })()
-    written.then(resolve, reject)
-    try {
-      return await promise
-    } finally {
-      await life.go()
-    }
-  }
-
   // One statement: it is sent, and its reply may be lost.
-  function passWrite<T>(call: StoreCall, work: () => Promise<T>): Promise<T> {
+  function passWrite(call: StoreCall, work: () => Promise<void>): Promise<void> {
     return pass(call, () => {
-      const { promise, resolve, reject } = Promise.withResolvers<T>()
+      const { promise, resolve, reject } = Promise.withResolvers<void>()
       const written = (async () => {
         await commit?.(() => reject(new UnknownOutcomeError('the reply to a write was lost')))
-        return work()
+        await work()
       })()
       written.then(resolve, reject)
       return promise
@@ -179,8 +151,19 @@ export function interfereStore(store: Store, life: Life, { before, after, commit
     keyStatement: () => pass('keyStatement', () => store.keyStatement()),
     setSigner: (from, to) => pass('setSigner', () => store.setSigner(from, to)),
     watch: (onMove, pollMs) => store.watch(onMove, pollMs),
-    underHead,
-    appendNext,
+    underHead: (work) =>
+      passCommit('underHead', (hangUp) =>
+        store.underHead(async (locked) => {
+          const result = await life.race(work(passLocked(locked)))
+          await commit?.(hangUp)
+          return result
+        }),
+      ),
+    appendNext: (append, latest) =>
+      passCommit('appendNext', async (hangUp) => {
+        await commit?.(hangUp)
+        return life.race(store.appendNext(append, latest))
+      }),
     ping: () => pass('ping', () => store.ping()),
     [Symbol.asyncDispose]: async () => {},
   }
